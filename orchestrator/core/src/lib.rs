@@ -1,0 +1,6 @@
+//! Every decision of neuroca-deploy, as pure functions on plain values.
+//!
+//! Nothing here reads a file, opens a socket, looks at a clock or asks for randomness: time,
+//! file contents and random numbers come in as values. `tests/house.rs` in the CLI checks that.
+
+pub mod config;
