@@ -4,3 +4,10 @@
 //! file contents and random numbers come in as values. `tests/house.rs` in the CLI checks that.
 
 pub mod config;
+pub mod digest;
+pub mod effect;
+pub mod journal;
+pub mod observed;
+pub mod plan;
+pub mod release;
+pub mod rollout;

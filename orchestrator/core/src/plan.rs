@@ -1,0 +1,141 @@
+//! Plans: what will change, why, what it does to traffic. A plan is a value with a digest.
+//!
+//! Making one reads nothing: the current and the desired release come in as values.
+
+mod changes;
+
+use serde::{Deserialize, Serialize};
+
+pub use changes::{Change, ChangeKind, Origin};
+
+use crate::config::model::Strategy;
+use crate::digest::Digest;
+use crate::release::{Release, ReleaseId};
+use crate::rollout::Spec;
+
+/// The version of the plan's form; a plan of another form is refused, not guessed at.
+pub const FORMAT: u32 = 1;
+
+/// A plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    pub format: u32,
+    pub project: String,
+    pub environment: String,
+    pub base: Base,
+    pub release: Release,
+    pub changes: Vec<Change>,
+    pub rollout: Spec,
+}
+
+/// What the plan was made from; when this has changed the plan is stale.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Base {
+    /// The release in force, and its place in the history: the same release again after another
+    /// one in between is a change.
+    pub release: Option<ReleaseId>,
+    pub sequence: u64,
+}
+
+/// A plan as it is saved: with the digest that an approver was shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedPlan {
+    pub digest: Digest,
+    pub plan: Plan,
+}
+
+/// Why a saved plan cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    #[error("this is not a saved plan: {0}\n  hint: make one with `neuroca-deploy plan ENV --out FILE`")]
+    Unreadable(String),
+    #[error(
+        "the plan was edited after it was made: its digest is {actual}, it says {stated}\n  hint: make a new one with `neuroca-deploy plan {environment} --out FILE`"
+    )]
+    Edited { stated: String, actual: String, environment: String },
+    #[error("the plan has format {0}, this version reads format {FORMAT}\n  hint: make a new plan")]
+    Format(u32),
+}
+
+impl Plan {
+    /// The plan that leads from the current release to the desired one. `origin` tells where a
+    /// setting of the environment file came from.
+    pub fn new(
+        base: Base,
+        current: Option<&Release>,
+        desired: Release,
+        rollback: bool,
+        origin: &dyn Fn(&str) -> Option<Origin>,
+    ) -> Self {
+        Self {
+            format: FORMAT,
+            project: desired.project.clone(),
+            environment: desired.environment.clone(),
+            base,
+            changes: changes::between(current, &desired, origin),
+            rollout: Spec::new(current, &desired, rollback),
+            release: desired,
+        }
+    }
+
+    /// The digest that identifies it.
+    pub fn digest(&self) -> Digest {
+        Digest::of(self)
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_noop(&self) -> bool {
+        self.base.release.as_ref() == Some(&self.rollout.release)
+    }
+
+    /// The plan with its digest, as it is written to a file.
+    pub fn save(&self) -> SavedPlan {
+        SavedPlan { digest: self.digest(), plan: self.clone() }
+    }
+
+    /// What it will do to traffic, a line per component.
+    pub fn traffic_effect(&self) -> Vec<String> {
+        self.rollout.moves.iter().map(|m| {
+            let name = &m.component;
+            match (&m.from, &m.to) {
+                (Some(from), Some(to)) if from == to && m.is_scaled() => {
+                    format!("{name}: {from} goes from {} to {} replicas; no request is moved", m.replicas.0, m.replicas.1)
+                }
+                (Some(from), Some(to)) if from == to => format!("{name}: {from} goes on; not touched"),
+                (_, Some(to)) if !m.port => format!("{name}: {to} takes over after the traffic was shifted; one revision at a time"),
+                (Some(from), Some(to)) if self.rollout.strategy == Strategy::Recreate => {
+                    format!("{name}: {from} is STOPPED FIRST, then {to} is started; requests are refused in between")
+                }
+                (Some(from), Some(to)) => format!(
+                    "{name}: {to} starts beside {from}, gets all traffic once ready; {from} drains up to {} s and stays warm for {} s",
+                    m.drain_ms / 1000,
+                    self.rollout.rollback_window_ms / 1000
+                ),
+                (None, Some(to)) => format!("{name}: {to} is new and gets its traffic once ready"),
+                (Some(from), None) => format!("{name}: {from} loses its traffic, drains and is stopped"),
+                (None, None) => format!("{name}: nothing"),
+            }
+        }).collect()
+    }
+}
+
+/// Reads a saved plan and checks that nobody touched it.
+pub fn read(text: &str) -> Result<Plan, PlanError> {
+    let value: serde_json::Value =
+        serde_json::from_str(text).map_err(|e| PlanError::Unreadable(e.to_string()))?;
+    match value["plan"]["format"].as_u64() {
+        Some(format) if format != u64::from(FORMAT) => return Err(PlanError::Format(format as u32)),
+        _ => {}
+    }
+    let saved: SavedPlan =
+        serde_json::from_value(value).map_err(|e| PlanError::Unreadable(e.to_string()))?;
+    let actual = saved.plan.digest();
+    if actual != saved.digest {
+        return Err(PlanError::Edited {
+            stated: saved.digest.short(12).into(),
+            actual: actual.short(12).into(),
+            environment: saved.plan.environment,
+        });
+    }
+    Ok(saved.plan)
+}

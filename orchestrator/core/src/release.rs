@@ -1,0 +1,97 @@
+//! Release records: what was deployed, content-addressed and never changed afterwards.
+//!
+//! A record holds everything that a rollback needs: artifacts by digest, configuration, secret
+//! references with their versions, edge settings. It holds no secret value and no time, so that
+//! the same inputs give the same id.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::model::{Component, Edge, Retention, RolloutPolicy};
+use crate::digest::Digest;
+
+/// Identifies a release by its content: `r-` and twelve hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ReleaseId(pub String);
+
+impl fmt::Display for ReleaseId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Identifies what one component runs: its name and ten hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RevisionId(pub String);
+
+impl fmt::Display for RevisionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// An immutable release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Release {
+    pub project: String,
+    pub environment: String,
+    /// The `--release` label, for people; `None` when the environment's own artifacts are used.
+    pub version: Option<String>,
+    pub components: BTreeMap<String, ComponentRelease>,
+    pub edge: Edge,
+    pub rollout: RolloutPolicy,
+    pub retention: Retention,
+    /// Rendered documents by path.
+    pub rendered: BTreeMap<String, Digest>,
+}
+
+/// One component of a release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ComponentRelease {
+    /// Where the target stores the artifact.
+    pub artifact: Digest,
+    pub spec: Component,
+    /// Secret versions by environment name.
+    pub secrets: BTreeMap<String, SecretVersion>,
+    /// Changes when the processes have to be started anew though nothing else changed.
+    pub restarted: Option<String>,
+}
+
+/// A secret as a record may know it: where it comes from, and a keyed hash that changes with it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretVersion {
+    /// `env:NAME` or `file:PATH`.
+    pub reference: String,
+    /// HMAC of the value under a key that never leaves the machine.
+    pub version: String,
+}
+
+impl Release {
+    /// The content address of the record.
+    pub fn id(&self) -> ReleaseId {
+        ReleaseId(format!("r-{}", Digest::of(self).short(12)))
+    }
+
+    /// The revision that `component` runs in this release.
+    pub fn revision(&self, component: &str) -> Option<RevisionId> {
+        self.components.get(component).map(|c| c.revision(component))
+    }
+}
+
+impl ComponentRelease {
+    /// Identity of the processes: what they run and see, not how many there are, how they are
+    /// reached or what happens around them.
+    pub fn revision(&self, name: &str) -> RevisionId {
+        let spec = &self.spec;
+        let identity = (
+            &self.artifact,
+            (&spec.command, spec.port, &spec.env, &self.secrets, &self.restarted),
+            (&spec.health, &spec.limits, &spec.logs, &spec.restart),
+        );
+        RevisionId(format!("{name}-{}", Digest::of(&identity).short(10)))
+    }
+}

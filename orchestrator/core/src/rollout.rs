@@ -1,0 +1,18 @@
+//! The rollout machine: from the old release to the new one, or back.
+//!
+//! `step(state, event)` is pure; time comes in with the events. What the machine waits for is
+//! part of its state, and [`assess`] tells which events an observation amounts to. It knows no
+//! target, no journal and no operator's terminal.
+
+mod assess;
+mod spec;
+mod state;
+mod step;
+
+pub use assess::assess;
+pub use spec::{Move, Spec};
+pub use state::{Event, Intent, Phase, State};
+pub use step::step;
+
+#[cfg(test)]
+mod tests;

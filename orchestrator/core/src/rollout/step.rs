@@ -1,0 +1,364 @@
+//! The transition function.
+
+use super::spec::{Move, Spec};
+use super::state::{Event, Intent, Phase, State};
+use crate::effect::{Effect, Hook, Outcome, Share, Traffic};
+use crate::release::{ReleaseId, RevisionId};
+
+/// What follows from `event` at `now_ms`: the next state and the effects that it adds. An event
+/// that does not fit the state (late, repeated) changes nothing.
+pub fn step(mut state: State, event: &Event, now_ms: u64) -> (State, Vec<Effect>) {
+    if state.phase == Phase::Finished {
+        return (state, Vec::new());
+    }
+    let before = (state.phase, state.outstanding.len());
+    apply(&mut state, event, now_ms);
+    let entered = state.phase != before.0 || matches!(event, Event::Began);
+    let added = if entered { state.outstanding.iter().cloned().collect() } else { Vec::new() };
+    (state, added)
+}
+
+fn apply(state: &mut State, event: &Event, now: u64) {
+    let idle = state.outstanding.is_empty();
+    match (state.phase, event) {
+        (Phase::New, Event::Began) => {
+            state.began_ms = now;
+            enter(state, Phase::Preparing, now);
+        }
+        (_, Event::Operator { intent }) => operator(state, *&intent, now),
+        (_, Event::Done) if !idle => {
+            state.outstanding.pop_front();
+            if state.outstanding.is_empty() {
+                after_effects(state, now);
+            }
+        }
+        (phase, Event::Refused { reason }) if !idle => refused(state, phase, reason, now),
+        (_, Event::Unhealthy { reason }) if !state.is_turning_back() => {
+            turn_back(state, Outcome::TurnedBack { reason: reason.clone() }, now);
+        }
+        // The old processes do not come up again: there is nothing better to go back to, so
+        // what is left of the new release is cleaned up and the operator is told.
+        (Phase::BackStarting, Event::Unhealthy { .. }) => enter(state, Phase::BackDraining, now),
+        (Phase::Starting, Event::Ready) if idle => enter(state, Phase::Previewing, now),
+        (Phase::Swapping, Event::Ready) if idle => enter(state, Phase::Watching, now),
+        (Phase::BackStarting, Event::Ready) if idle => enter(state, Phase::BackShifting, now),
+        (Phase::Clearing, Event::RouteObserved) if idle => enter(state, Phase::ClearingDrain, now),
+        (Phase::Previewing, Event::RouteObserved) if idle => enter(state, Phase::Testing, now),
+        (Phase::Shifting(n), Event::RouteObserved) if idle => {
+            let last = n + 1 >= state.spec.steps.len();
+            enter(state, if last { Phase::Swapping } else { Phase::Shifting(n + 1) }, now);
+        }
+        (Phase::BackShifting, Event::RouteObserved) if idle => enter(state, Phase::BackDraining, now),
+        (Phase::Watching, Event::Watched) if idle => enter(state, Phase::Finishing, now),
+        (Phase::ClearingDrain, Event::Drained) if idle => enter(state, Phase::ClearingStop, now),
+        (Phase::Draining, Event::Drained) if idle => enter(state, Phase::Retiring, now),
+        (Phase::BackDraining, Event::Drained) if idle => enter(state, Phase::BackStopping, now),
+        (Phase::Draining | Phase::ClearingDrain | Phase::BackDraining, Event::DrainLimit) if idle => {
+            let losing = losing_traffic(state);
+            state.outstanding.extend(losing.into_iter().map(|(component, revision)| {
+                Effect::EndStreams { component, revision }
+            }));
+        }
+        _ => {}
+    }
+}
+
+fn refused(state: &mut State, phase: Phase, reason: &str, now: u64) {
+    let reason = reason.to_string();
+    if state.is_turning_back() {
+        // Going back must not get stuck on a detail: leave it and go on.
+        state.outstanding.pop_front();
+        if state.outstanding.is_empty() {
+            after_effects(state, now);
+        }
+    } else if phase == Phase::Preparing {
+        turn_back(state, Outcome::Failed { reason }, now);
+    } else if matches!(phase, Phase::Draining | Phase::Retiring | Phase::Recording) {
+        // The new release has been accepted; an old process that cannot be retired is reported
+        // by `status`, it does not undo the release.
+        state.outstanding.pop_front();
+        if state.outstanding.is_empty() {
+            after_effects(state, now);
+        }
+    } else {
+        turn_back(state, Outcome::TurnedBack { reason }, now);
+    }
+}
+
+fn operator(state: &mut State, intent: &Intent, now: u64) {
+    match intent {
+        Intent::Pause => state.paused = !state.is_turning_back(),
+        Intent::Resume => {
+            // The time spent paused counts neither for the phase nor for the deadline.
+            let away = now.saturating_sub(state.phase_ms);
+            if state.paused {
+                state.began_ms += away;
+                state.phase_ms = now;
+            }
+            state.paused = false;
+        }
+        Intent::Promote => {
+            state.paused = false;
+            if state.phase == Phase::Watching && state.outstanding.is_empty() {
+                enter(state, Phase::Finishing, now);
+            }
+        }
+        Intent::Abort => stop(state, Outcome::Aborted { reason: "aborted by an operator".into() }, now),
+        Intent::Rollback => {
+            stop(state, Outcome::Aborted { reason: "rolled back by an operator".into() }, now);
+        }
+        Intent::Supersede => stop(state, Outcome::Superseded, now),
+    }
+}
+
+fn stop(state: &mut State, outcome: Outcome, now: u64) {
+    // While the old release is being retired it is too late to go back by this rollout; the
+    // operator's command sees the release deployed and plans its own way back.
+    let retiring = matches!(state.phase, Phase::Retiring | Phase::Recording);
+    if !state.is_turning_back() && !retiring {
+        turn_back(state, outcome, now);
+    }
+}
+
+fn turn_back(state: &mut State, outcome: Outcome, now: u64) {
+    state.verdict = Some(outcome);
+    state.paused = false;
+    // A verdict of the router's own: nothing was routed yet, so nothing has to be routed back.
+    let untouched = matches!(state.phase, Phase::New | Phase::Preparing | Phase::Starting)
+        && state.asked.is_none();
+    state.outstanding.clear();
+    enter(state, if untouched { Phase::BackStopping } else { Phase::BackStarting }, now);
+}
+
+/// What comes when the effects of a phase are done and nothing has to be observed.
+fn after_effects(state: &mut State, now: u64) {
+    let next = match state.phase {
+        Phase::Preparing if state.spec.strategy_stops_first() => Phase::Clearing,
+        Phase::Preparing => Phase::Starting,
+        Phase::ClearingStop => Phase::Starting,
+        Phase::Testing => Phase::Shifting(0),
+        Phase::Finishing => Phase::Draining,
+        Phase::Retiring => Phase::Recording,
+        Phase::BackStopping => Phase::Recording,
+        Phase::Recording => Phase::Finished,
+        // After the streams were ended there is nothing more to wait for.
+        Phase::Draining => Phase::Retiring,
+        Phase::ClearingDrain => Phase::ClearingStop,
+        Phase::BackDraining => Phase::BackStopping,
+        // These wait for an observation.
+        _ => return,
+    };
+    enter(state, next, now);
+}
+
+/// Enters a phase; one without effects and without anything to observe is passed through.
+fn enter(state: &mut State, phase: Phase, now: u64) {
+    state.phase = phase;
+    state.phase_ms = now;
+    state.outstanding = effects_of(state).into();
+    for effect in &state.outstanding {
+        if let Effect::Route { traffic } = effect {
+            state.asked = Some(traffic.clone());
+        }
+    }
+    let passes_through = matches!(
+        phase,
+        Phase::Preparing
+            | Phase::ClearingStop
+            | Phase::Testing
+            | Phase::Finishing
+            | Phase::Retiring
+            | Phase::BackStopping
+    );
+    if state.outstanding.is_empty() && passes_through {
+        after_effects(state, now);
+    }
+}
+
+fn effects_of(state: &State) -> Vec<Effect> {
+    let spec = &state.spec;
+    match state.phase {
+        Phase::Preparing => preparing(spec),
+        Phase::Clearing => vec![spec.route(None, 0, false)],
+        Phase::ClearingStop => spec.leaving(true).map(stop_revision).collect(),
+        Phase::Starting => starting(spec),
+        // With nothing before it there is nobody to keep from the new release, and with nothing
+        // new that listens there is nothing to preview; the split is set all the same.
+        Phase::Previewing => vec![spec.route(spec.previous.as_ref(), 0, true)],
+        Phase::Testing => spec.hooks(Hook::SmokeTest),
+        Phase::Shifting(n) => {
+            let weight = spec.steps[n];
+            let settings = if weight == 100 { None } else { spec.previous.as_ref() };
+            vec![spec.route(settings, weight, true)]
+        }
+        Phase::Swapping => swapping(spec),
+        Phase::Finishing => spec.hooks(Hook::PostDeploy),
+        Phase::Retiring => retiring(spec),
+        Phase::Recording => vec![Effect::Record {
+            release: spec.release.clone(),
+            outcome: state.verdict.clone().unwrap_or(Outcome::Deployed),
+        }],
+        Phase::BackStarting => back_starting(spec),
+        Phase::BackShifting => vec![spec.route(spec.previous.as_ref(), 0, false)],
+        Phase::BackStopping => back_stopping(spec),
+        Phase::New
+        | Phase::ClearingDrain
+        | Phase::Watching
+        | Phase::Draining
+        | Phase::BackDraining
+        | Phase::Finished => Vec::new(),
+    }
+}
+
+fn preparing(spec: &Spec) -> Vec<Effect> {
+    let release = || spec.release.clone();
+    let new: Vec<&Move> = spec.moves.iter().filter(|m| m.is_new()).collect();
+    let mut effects: Vec<Effect> = new
+        .iter()
+        .map(|m| Effect::StoreArtifact { release: release(), component: m.component.clone() })
+        .collect();
+    if !new.is_empty() {
+        effects.push(Effect::SealSecrets { release: release() });
+    }
+    effects.extend(spec.hooks(Hook::PreDeploy));
+    effects.extend(
+        new.iter()
+            .filter(|m| m.migrate)
+            .map(|m| Effect::Migrate { release: release(), component: m.component.clone() }),
+    );
+    effects
+}
+
+fn starting(spec: &Spec) -> Vec<Effect> {
+    spec.moves
+        .iter()
+        .filter(|m| (m.port && m.is_new()) || m.is_scaled())
+        .map(|m| spec.start(&spec.release, m, m.to.as_ref()))
+        .collect()
+}
+
+fn swapping(spec: &Spec) -> Vec<Effect> {
+    let mut effects: Vec<Effect> = spec.leaving(false).map(stop_revision).collect();
+    effects.extend(spec.starting(false).map(|m| spec.start(&spec.release, m, m.to.as_ref())));
+    effects
+}
+
+fn retiring(spec: &Spec) -> Vec<Effect> {
+    spec.leaving(true)
+        .map(|(component, revision)| match spec.rollback_window_ms {
+            0 => Effect::StopRevision { component, revision },
+            for_ms => Effect::KeepWarm { component, revision, for_ms },
+        })
+        .collect()
+}
+
+/// Everything of the old release that may have been stopped or scaled is brought back first.
+fn back_starting(spec: &Spec) -> Vec<Effect> {
+    let Some(previous) = &spec.previous else { return Vec::new() };
+    let mut effects: Vec<Effect> = Vec::new();
+    for m in spec.starting(false) {
+        if let Some(to) = &m.to {
+            effects.push(stop_revision((m.component.clone(), to.clone())));
+        }
+    }
+    effects.extend(
+        spec.moves
+            .iter()
+            .filter(|m| m.from.is_some() && (m.leaving().is_some() || m.is_scaled()))
+            .map(|m| spec.start(previous, m, m.from.as_ref())),
+    );
+    effects
+}
+
+fn back_stopping(spec: &Spec) -> Vec<Effect> {
+    spec.moves
+        .iter()
+        .filter(|m| m.is_new())
+        .filter_map(|m| Some(stop_revision((m.component.clone(), m.to.clone()?))))
+        .collect()
+}
+
+fn stop_revision((component, revision): (String, RevisionId)) -> Effect {
+    Effect::StopRevision { component, revision }
+}
+
+/// The revisions that have just lost their traffic.
+fn losing_traffic(state: &State) -> Vec<(String, RevisionId)> {
+    if state.is_turning_back() {
+        return state
+            .spec
+            .starting(true)
+            .filter_map(|m| Some((m.component.clone(), m.to.clone()?)))
+            .collect();
+    }
+    state.spec.leaving(true).collect()
+}
+
+impl State {
+    /// The revisions whose requests the machine waits for to end.
+    pub fn draining(&self) -> Vec<RevisionId> {
+        losing_traffic(self).into_iter().map(|(_, revision)| revision).collect()
+    }
+}
+
+impl Spec {
+    fn strategy_stops_first(&self) -> bool {
+        use crate::config::model::Strategy;
+        self.strategy == Strategy::Recreate && self.leaving(true).next().is_some()
+    }
+
+    fn leaving(&self, port: bool) -> impl Iterator<Item = (String, RevisionId)> {
+        self.moves
+            .iter()
+            .filter(move |m| m.port == port)
+            .filter_map(|m| Some((m.component.clone(), m.leaving()?.clone())))
+    }
+
+    fn hooks(&self, hook: Hook) -> Vec<Effect> {
+        self.moves
+            .iter()
+            .filter(|m| m.hooks.contains(&hook))
+            .map(|m| Effect::RunHook {
+                release: self.release.clone(),
+                component: m.component.clone(),
+                hook,
+            })
+            .collect()
+    }
+
+    fn start(&self, release: &ReleaseId, m: &Move, revision: Option<&RevisionId>) -> Effect {
+        Effect::StartRevision {
+            release: release.clone(),
+            component: m.component.clone(),
+            revision: revision.expect("only moves with a revision are started").clone(),
+        }
+    }
+
+    /// The split with `weight` percent on the new release; `with_new` also names the new
+    /// revision when it has no weight yet, so that it can be previewed.
+    fn route(&self, settings: Option<&ReleaseId>, weight: u32, with_new: bool) -> Effect {
+        let turned_back_or_cleared = !with_new;
+        let clearing = turned_back_or_cleared && settings.is_none();
+        let mut traffic = Traffic {
+            settings: settings.unwrap_or(&self.release).clone(),
+            shares: Default::default(),
+        };
+        for m in self.moves.iter().filter(|m| m.port) {
+            let mut shares = Vec::new();
+            let same = m.from == m.to;
+            if let Some(from) = m.from.as_ref().filter(|_| !(clearing && !same)) {
+                let weight = if same { 100 } else { 100 - weight };
+                if weight > 0 {
+                    shares.push(Share { revision: from.clone(), weight, canary: false });
+                }
+            }
+            if let Some(to) = m.to.as_ref().filter(|_| with_new && !same) {
+                shares.push(Share { revision: to.clone(), weight, canary: weight < 100 });
+            }
+            if !shares.is_empty() {
+                traffic.shares.insert(m.component.clone(), shares);
+            }
+        }
+        Effect::Route { traffic }
+    }
+}
