@@ -1,0 +1,83 @@
+#!/usr/bin/env bash
+# The whole test suite, as `make test` runs it. What cannot be tested here is said, loudly, at the
+# start and at the end; with CI=true it is an error instead, so that green never means "left out".
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=scripts/postgres.sh
+source scripts/postgres.sh
+
+left_out=()
+missing() {
+    if [[ ${CI:-} == true ]]; then
+        echo "test: $1 is missing; CI leaves nothing out, so .ci/run must install it" >&2
+        exit 1
+    fi
+    left_out+=("$1: $2")
+}
+
+say_left_out() {
+    local line
+    ((${#left_out[@]})) || return 0
+    echo "!!! ======================= LEFT OUT ======================="
+    for line in "${left_out[@]}"; do
+        echo "!!! $line"
+    done
+    echo "!!! ========================================================"
+}
+
+if postgres_bin >/dev/null; then
+    trap postgres_stop EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+    postgres_start
+    export NEUROCA_TEST_POSTGRES_URL=$POSTGRES_URL
+    echo "test: PostgreSQL $("$(postgres_bin)/postgres" --version | awk '{print $NF}') started, pid $POSTGRES_PID"
+else
+    missing "PostgreSQL" "every test of the service on PostgreSQL (Debian: apt-get install postgresql)"
+fi
+command -v python3 >/dev/null ||
+    missing "python3" "tests that deploy a program in another language (examples/hello)"
+command -v curl >/dev/null || missing "curl" "tests of what a client that is not ours sees"
+[[ $(id -u) -eq 0 ]] ||
+    missing "root" "cgroup limits, and files that another user must not be able to read"
+say_left_out
+
+# Binaries first: end-to-end tests run the real ones, which cargo builds for its own package only.
+cargo build --locked --workspace --bins
+
+log=$(mktemp "${TMPDIR:-/tmp}/neuroca-test.XXXXXX")
+status=0
+# A file and not a pipe: a process that a broken test leaves behind would hold a pipe open, and
+# this script would wait for it forever.
+tail -n +1 -f "$log" &
+follower=$!
+# --no-fail-fast: one broken crate must not hide what is broken in the others.
+cargo test --locked --workspace --no-fail-fast "$@" >"$log" 2>&1 || status=$?
+# The follower looks once a second.
+sleep 1.5
+kill "$follower" 2>/dev/null || true
+wait "$follower" 2>/dev/null || true
+
+totals=$(awk '
+    /^test result:/ {
+        for (i = 1; i < NF; i++) {
+            if ($(i + 1) ~ /^passed/) passed += $i
+            if ($(i + 1) ~ /^failed/) failed += $i
+            if ($(i + 1) ~ /^ignored/) skipped += $i
+        }
+    }
+    END { printf "%d passed, %d failed, %d skipped", passed, failed, skipped }
+' "$log")
+if ((status)); then
+    echo
+    grep -E '^test .* FAILED|^error(\[|:)|panicked at' "$log" | sort -u | head -n 60 || true
+fi
+rm -f "$log"
+say_left_out
+if [[ $totals == "0 passed, 0 failed"* ]]; then
+    echo "test: no test ran" >&2
+    status=1
+fi
+# A suite of many crates ends in an empty doc test; this line is the sum of all of them.
+echo "total: $totals"
+exit "$status"
