@@ -71,6 +71,7 @@ postgres_start() {
                     -c full_page_writes=off -c max_connections=200 -c shared_buffers=64MB"
         ) </dev/null >/dev/null 2>&1; then
             POSTGRES_PID=$(head -n 1 "$POSTGRES_DIR/data/postmaster.pid")
+            # shellcheck disable=SC2034 # for whoever sources this
             POSTGRES_URL="postgres://neuroca:$password@127.0.0.1:$port/postgres"
             return 0
         fi
