@@ -47,7 +47,9 @@ pub struct SavedPlan {
 /// Why a saved plan cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
-    #[error("this is not a saved plan: {0}\n  hint: make one with `neuroca-deploy plan ENV --out FILE`")]
+    #[error(
+        "this is not a saved plan: {0}\n  hint: make one with `neuroca-deploy plan ENV --out FILE`"
+    )]
     Unreadable(String),
     #[error(
         "the plan was edited after it was made: its digest is {actual}, it says {stated}\n  hint: make a new one with `neuroca-deploy plan {environment} --out FILE`"
@@ -124,7 +126,9 @@ pub fn read(text: &str) -> Result<Plan, PlanError> {
     let value: serde_json::Value =
         serde_json::from_str(text).map_err(|e| PlanError::Unreadable(e.to_string()))?;
     match value["plan"]["format"].as_u64() {
-        Some(format) if format != u64::from(FORMAT) => return Err(PlanError::Format(format as u32)),
+        Some(format) if format != u64::from(FORMAT) => {
+            return Err(PlanError::Format(format as u32));
+        }
         _ => {}
     }
     let saved: SavedPlan =

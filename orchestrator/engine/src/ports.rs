@@ -69,9 +69,19 @@ pub trait StateStore: Send + Sync {
     /// Opens a journal for the plan, storing plan and release record durably.
     async fn begin(&self, epoch: Epoch, plan: &Plan, who: &Who) -> Result<JournalId, StoreError>;
     /// Appends durably; fails when the epoch is not the lock's.
-    async fn append(&self, epoch: Epoch, journal: JournalId, record: &Record) -> Result<(), StoreError>;
+    async fn append(
+        &self,
+        epoch: Epoch,
+        journal: JournalId,
+        record: &Record,
+    ) -> Result<(), StoreError>;
     /// Ends the journal and writes the history entry; a deployed release becomes the current one.
-    async fn finish(&self, epoch: Epoch, journal: JournalId, outcome: &Outcome) -> Result<(), StoreError>;
+    async fn finish(
+        &self,
+        epoch: Epoch,
+        journal: JournalId,
+        outcome: &Outcome,
+    ) -> Result<(), StoreError>;
 
     /// Leaves a wish for whoever drives.
     async fn leave_intent(&self, intent: &Intent, who: &Who) -> Result<(), StoreError>;

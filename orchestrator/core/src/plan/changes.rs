@@ -96,7 +96,10 @@ fn flatten(release: &Release) -> BTreeMap<Key, String> {
     let mut out = BTreeMap::new();
     for (name, component) in &release.components {
         let key = |setting: &str| (Some(name.clone()), setting.to_string());
-        out.insert(key("artifact"), format!("{} ({})", component.spec.artifact, component.artifact.short(12)));
+        out.insert(
+            key("artifact"),
+            format!("{} ({})", component.spec.artifact, component.artifact.short(12)),
+        );
         if let Some(nonce) = &component.restarted {
             out.insert(key("restarted"), nonce.clone());
         }
@@ -112,7 +115,11 @@ fn flatten(release: &Release) -> BTreeMap<Key, String> {
             out.insert(key(path), value);
         });
     }
-    let whole = [("edge", to_value(&release.edge)), ("rollout", to_value(&release.rollout)), ("retention", to_value(&release.retention))];
+    let whole = [
+        ("edge", to_value(&release.edge)),
+        ("rollout", to_value(&release.rollout)),
+        ("retention", to_value(&release.retention)),
+    ];
     for (name, value) in whole {
         walk(&value, name, &mut |path, value| {
             out.insert((None, path.to_string()), value);

@@ -5,14 +5,18 @@ use super::state::{Event, Phase, State};
 use crate::observed::{Observed, RevisionObserved, Trouble};
 use crate::release::RevisionId;
 
-/// The event that `observed` at `now_ms` amounts to in this state, if any. No observation of a
-/// revision moves neither way; only deadlines count then.
-pub fn assess(state: &State, observed: &Observed, now_ms: u64) -> Option<Event> {
+/// The event that `observed` at `now_ms` amounts to in this state, if any. Without an observation
+/// only the deadline counts: no data moves neither way (invariant 7).
+pub fn assess(state: &State, observed: Option<&Observed>, now_ms: u64) -> Option<Event> {
     if !state.outstanding.is_empty() || state.paused {
         return None;
     }
+    observed.and_then(|o| look(state, o, now_ms)).or_else(|| deadline(state, now_ms))
+}
+
+fn look(state: &State, observed: &Observed, now_ms: u64) -> Option<Event> {
     let waited = now_ms.saturating_sub(state.phase_ms);
-    let event = match state.phase {
+    match state.phase {
         Phase::Starting => starting(state.spec.starting(true), to, observed, waited),
         Phase::Swapping => starting(state.spec.starting(false), to, observed, waited),
         Phase::BackStarting => back_starting(state, observed, waited),
@@ -25,8 +29,7 @@ pub fn assess(state: &State, observed: &Observed, now_ms: u64) -> Option<Event> 
             draining(state, observed, waited)
         }
         _ => None,
-    };
-    event.or_else(|| deadline(state, now_ms))
+    }
 }
 
 fn to(m: &Move) -> Option<&RevisionId> {
@@ -69,9 +72,8 @@ fn back_starting(state: &State, observed: &Observed, waited: u64) -> Option<Even
 
 fn watching(state: &State, observed: &Observed, waited: u64) -> Option<Event> {
     for m in state.spec.moves.iter().filter(|m| m.is_new()) {
-        let Some(seen) = to(m).and_then(|revision| observed.revisions.get(revision)) else {
-            continue;
-        };
+        // No data moves neither verdict: the deadline alone ends a watch without observations.
+        let seen = to(m).and_then(|revision| observed.revisions.get(revision))?;
         if seen.crash_loop {
             return Some(unhealthy(&m.component, "keeps crashing", seen.trouble.as_ref()));
         }

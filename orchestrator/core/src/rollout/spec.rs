@@ -59,10 +59,15 @@ impl Spec {
     pub fn new(previous: Option<&Release>, release: &Release, rollback: bool) -> Self {
         let mut names: Vec<&String> = release.components.keys().collect();
         if let Some(previous) = previous {
-            names.extend(previous.components.keys().filter(|n| !release.components.contains_key(*n)));
+            names.extend(
+                previous.components.keys().filter(|n| !release.components.contains_key(*n)),
+            );
         }
         names.sort();
-        let moves = names.into_iter().map(|name| component_move(previous, release, name, rollback)).collect();
+        let moves = names
+            .into_iter()
+            .map(|name| component_move(previous, release, name, rollback))
+            .collect();
         let policy = &release.rollout;
         Self {
             release: release.id(),
@@ -83,7 +88,12 @@ impl Spec {
     }
 }
 
-fn component_move(previous: Option<&Release>, release: &Release, name: &str, rollback: bool) -> Move {
+fn component_move(
+    previous: Option<&Release>,
+    release: &Release,
+    name: &str,
+    rollback: bool,
+) -> Move {
     let old = previous.and_then(|r| r.components.get(name));
     let new = release.components.get(name);
     let spec = &new.or(old).expect("the name comes from one of the two releases").spec;
@@ -104,6 +114,10 @@ fn component_move(previous: Option<&Release>, release: &Release, name: &str, rol
         drain_ms: old.map_or(spec.drain.0, |c| c.spec.drain.0),
         start_timeout_ms: spec.health.start_timeout.0,
         migrate: runs_commands && spec.migrate.is_some(),
-        hooks: declared.into_iter().filter(|(_, set)| *set && runs_commands).map(|(hook, _)| hook).collect(),
+        hooks: declared
+            .into_iter()
+            .filter(|(_, set)| *set && runs_commands)
+            .map(|(hook, _)| hook)
+            .collect(),
     }
 }

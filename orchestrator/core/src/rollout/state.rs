@@ -73,7 +73,9 @@ pub enum Event {
     /// The first outstanding effect was done.
     Done,
     /// The target refused the first outstanding effect.
-    Refused { reason: String },
+    Refused {
+        reason: String,
+    },
     /// Every process that the phase waits for is ready.
     Ready,
     /// The router reports the split that was asked for.
@@ -85,8 +87,12 @@ pub enum Event {
     /// The watch period passed without trouble.
     Watched,
     /// A health rule spoke: crash loop, readiness lost, start deadline, overall deadline.
-    Unhealthy { reason: String },
-    Operator { intent: Intent },
+    Unhealthy {
+        reason: String,
+    },
+    Operator {
+        intent: Intent,
+    },
 }
 
 /// What operators may want of a running rollout.
@@ -157,7 +163,9 @@ impl State {
             Phase::Clearing | Phase::Previewing | Phase::Shifting(_) | Phase::BackShifting => {
                 "the edge to report the new weights".into()
             }
-            Phase::Watching => format!("{} s of health under full traffic", self.spec.watch_ms / 1000),
+            Phase::Watching => {
+                format!("{} s of health under full traffic", self.spec.watch_ms / 1000)
+            }
             Phase::Draining | Phase::ClearingDrain | Phase::BackDraining => {
                 "requests in flight to end".into()
             }

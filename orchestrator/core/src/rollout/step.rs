@@ -1,5 +1,7 @@
 //! The transition function.
 
+use std::collections::BTreeMap;
+
 use super::spec::{Move, Spec};
 use super::state::{Event, Intent, Phase, State};
 use crate::effect::{Effect, Hook, Outcome, Share, Traffic};
@@ -25,7 +27,7 @@ fn apply(state: &mut State, event: &Event, now: u64) {
             state.began_ms = now;
             enter(state, Phase::Preparing, now);
         }
-        (_, Event::Operator { intent }) => operator(state, *&intent, now),
+        (_, Event::Operator { intent }) => operator(state, intent, now),
         (_, Event::Done) if !idle => {
             state.outstanding.pop_front();
             if state.outstanding.is_empty() {
@@ -36,10 +38,12 @@ fn apply(state: &mut State, event: &Event, now: u64) {
         (_, Event::Unhealthy { reason }) if !state.is_turning_back() => {
             turn_back(state, Outcome::TurnedBack { reason: reason.clone() }, now);
         }
-        // The old processes do not come up again: there is nothing better to go back to, so
-        // what is left of the new release is cleaned up and the operator is told.
-        (Phase::BackStarting, Event::Unhealthy { .. }) => enter(state, Phase::BackDraining, now),
-        (Phase::Starting, Event::Ready) if idle => enter(state, Phase::Previewing, now),
+        (Phase::BackStarting, Event::Unhealthy { reason }) => cannot_go_back(state, reason, now),
+        (Phase::Starting, Event::Ready) if idle => {
+            // A release that was tested before needs no preview on the way back to it.
+            let direct = state.spec.rollback;
+            enter(state, if direct { Phase::Shifting(0) } else { Phase::Previewing }, now);
+        }
         (Phase::Swapping, Event::Ready) if idle => enter(state, Phase::Watching, now),
         (Phase::BackStarting, Event::Ready) if idle => enter(state, Phase::BackShifting, now),
         (Phase::Clearing, Event::RouteObserved) if idle => enter(state, Phase::ClearingDrain, now),
@@ -48,16 +52,22 @@ fn apply(state: &mut State, event: &Event, now: u64) {
             let last = n + 1 >= state.spec.steps.len();
             enter(state, if last { Phase::Swapping } else { Phase::Shifting(n + 1) }, now);
         }
-        (Phase::BackShifting, Event::RouteObserved) if idle => enter(state, Phase::BackDraining, now),
+        (Phase::BackShifting, Event::RouteObserved) if idle => {
+            enter(state, Phase::BackDraining, now)
+        }
         (Phase::Watching, Event::Watched) if idle => enter(state, Phase::Finishing, now),
         (Phase::ClearingDrain, Event::Drained) if idle => enter(state, Phase::ClearingStop, now),
         (Phase::Draining, Event::Drained) if idle => enter(state, Phase::Retiring, now),
         (Phase::BackDraining, Event::Drained) if idle => enter(state, Phase::BackStopping, now),
-        (Phase::Draining | Phase::ClearingDrain | Phase::BackDraining, Event::DrainLimit) if idle => {
+        (Phase::Draining | Phase::ClearingDrain | Phase::BackDraining, Event::DrainLimit)
+            if idle =>
+        {
             let losing = losing_traffic(state);
-            state.outstanding.extend(losing.into_iter().map(|(component, revision)| {
-                Effect::EndStreams { component, revision }
-            }));
+            state.outstanding.extend(
+                losing
+                    .into_iter()
+                    .map(|(component, revision)| Effect::EndStreams { component, revision }),
+            );
         }
         _ => {}
     }
@@ -65,7 +75,9 @@ fn apply(state: &mut State, event: &Event, now: u64) {
 
 fn refused(state: &mut State, phase: Phase, reason: &str, now: u64) {
     let reason = reason.to_string();
-    if state.is_turning_back() {
+    if matches!(phase, Phase::BackStarting | Phase::BackShifting) {
+        cannot_go_back(state, &reason, now);
+    } else if state.is_turning_back() {
         // Going back must not get stuck on a detail: leave it and go on.
         state.outstanding.pop_front();
         if state.outstanding.is_empty() {
@@ -83,6 +95,22 @@ fn refused(state: &mut State, phase: Phase, reason: &str, now: u64) {
     } else {
         turn_back(state, Outcome::TurnedBack { reason }, now);
     }
+}
+
+/// The old processes do not come up again. Whatever serves now goes on serving, nothing is
+/// stopped, and the operator is told: there is no safer place to go.
+fn cannot_go_back(state: &mut State, reason: &str, now: u64) {
+    let why = match &state.verdict {
+        Some(
+            Outcome::TurnedBack { reason }
+            | Outcome::Aborted { reason }
+            | Outcome::Failed { reason },
+        ) => reason.clone(),
+        _ => "superseded".into(),
+    };
+    let reason = format!("{why}\ngoing back failed, everything was left as it was: {reason}");
+    state.verdict = Some(Outcome::Failed { reason });
+    enter(state, Phase::Recording, now);
 }
 
 fn operator(state: &mut State, intent: &Intent, now: u64) {
@@ -103,7 +131,9 @@ fn operator(state: &mut State, intent: &Intent, now: u64) {
                 enter(state, Phase::Finishing, now);
             }
         }
-        Intent::Abort => stop(state, Outcome::Aborted { reason: "aborted by an operator".into() }, now),
+        Intent::Abort => {
+            stop(state, Outcome::Aborted { reason: "aborted by an operator".into() }, now)
+        }
         Intent::Rollback => {
             stop(state, Outcome::Aborted { reason: "rolled back by an operator".into() }, now);
         }
@@ -179,17 +209,19 @@ fn effects_of(state: &State) -> Vec<Effect> {
     let spec = &state.spec;
     match state.phase {
         Phase::Preparing => preparing(spec),
-        Phase::Clearing => vec![spec.route(None, 0, false)],
+        Phase::Clearing => vec![spec.route(None, 0, Named::Neither)],
         Phase::ClearingStop => spec.leaving(true).map(stop_revision).collect(),
         Phase::Starting => starting(spec),
-        // With nothing before it there is nobody to keep from the new release, and with nothing
-        // new that listens there is nothing to preview; the split is set all the same.
-        Phase::Previewing => vec![spec.route(spec.previous.as_ref(), 0, true)],
+        // `recreate` has stopped the old revisions by now: only the new ones may be named.
+        Phase::Previewing if spec.strategy_stops_first() => {
+            vec![spec.route(spec.previous.as_ref(), 0, Named::New)]
+        }
+        Phase::Previewing => vec![spec.route(spec.previous.as_ref(), 0, Named::Both)],
         Phase::Testing => spec.hooks(Hook::SmokeTest),
         Phase::Shifting(n) => {
             let weight = spec.steps[n];
             let settings = if weight == 100 { None } else { spec.previous.as_ref() };
-            vec![spec.route(settings, weight, true)]
+            vec![spec.route(settings, weight, Named::Both)]
         }
         Phase::Swapping => swapping(spec),
         Phase::Finishing => spec.hooks(Hook::PostDeploy),
@@ -199,7 +231,7 @@ fn effects_of(state: &State) -> Vec<Effect> {
             outcome: state.verdict.clone().unwrap_or(Outcome::Deployed),
         }],
         Phase::BackStarting => back_starting(spec),
-        Phase::BackShifting => vec![spec.route(spec.previous.as_ref(), 0, false)],
+        Phase::BackShifting => vec![spec.route(spec.previous.as_ref(), 0, Named::Old)],
         Phase::BackStopping => back_stopping(spec),
         Phase::New
         | Phase::ClearingDrain
@@ -301,6 +333,15 @@ impl State {
     }
 }
 
+/// Which of the revisions that change a split names.
+#[derive(Clone, Copy)]
+enum Named {
+    Both,
+    Old,
+    New,
+    Neither,
+}
+
 impl Spec {
     fn strategy_stops_first(&self) -> bool {
         use crate::config::model::Strategy;
@@ -334,26 +375,34 @@ impl Spec {
         }
     }
 
-    /// The split with `weight` percent on the new release; `with_new` also names the new
-    /// revision when it has no weight yet, so that it can be previewed.
-    fn route(&self, settings: Option<&ReleaseId>, weight: u32, with_new: bool) -> Effect {
-        let turned_back_or_cleared = !with_new;
-        let clearing = turned_back_or_cleared && settings.is_none();
+    /// The split with `weight` percent on the new release. A new revision without weight is named
+    /// so that it can be previewed. Components that do not change keep their traffic throughout.
+    fn route(&self, settings: Option<&ReleaseId>, weight: u32, named: Named) -> Effect {
         let mut traffic = Traffic {
             settings: settings.unwrap_or(&self.release).clone(),
-            shares: Default::default(),
+            shares: BTreeMap::new(),
+        };
+        let (old, new) = match named {
+            Named::Both => (weight < 100, true),
+            Named::Old => (true, false),
+            Named::New => (false, true),
+            Named::Neither => (false, false),
         };
         for m in self.moves.iter().filter(|m| m.port) {
             let mut shares = Vec::new();
-            let same = m.from == m.to;
-            if let Some(from) = m.from.as_ref().filter(|_| !(clearing && !same)) {
-                let weight = if same { 100 } else { 100 - weight };
-                if weight > 0 {
-                    shares.push(Share { revision: from.clone(), weight, canary: false });
+            let share = |revision: &RevisionId, weight, canary| Share {
+                revision: revision.clone(),
+                weight,
+                canary,
+            };
+            match (&m.from, &m.to) {
+                (Some(from), Some(to)) if from == to => shares.push(share(from, 100, false)),
+                (from, to) => {
+                    shares
+                        .extend(from.iter().filter(|_| old).map(|r| share(r, 100 - weight, false)));
+                    shares
+                        .extend(to.iter().filter(|_| new).map(|r| share(r, weight, weight < 100)));
                 }
-            }
-            if let Some(to) = m.to.as_ref().filter(|_| with_new && !same) {
-                shares.push(Share { revision: to.clone(), weight, canary: weight < 100 });
             }
             if !shares.is_empty() {
                 traffic.shares.insert(m.component.clone(), shares);

@@ -1,0 +1,163 @@
+//! The loop: effects that are due, then what operators want, then what can be observed.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use neuroca_deploy_core::effect::{Effect, Outcome};
+use neuroca_deploy_core::journal::Record;
+use neuroca_deploy_core::observed::Observed;
+use neuroca_deploy_core::rollout::{Event, State, assess, step};
+
+use crate::error::EngineError;
+use crate::ports::{Epoch, JournalId, StoreError, TargetError};
+use crate::report::{EffectPhase, Reporter};
+use crate::run::{Options, Ports};
+
+/// Most time between two looks at intents and timers; an observation that changes comes sooner.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// First pause before an unanswered effect is tried again; doubled up to `LOOK_EVERY` x 5.
+const RETRY_FIRST: Duration = Duration::from_millis(20);
+/// How long a target may stay silent before the run is left to a successor.
+const SILENT_FOR: Duration = Duration::from_secs(60);
+
+pub(crate) struct Driver<'a> {
+    pub ports: Ports<'a>,
+    pub epoch: Epoch,
+    pub journal: JournalId,
+    pub reporter: &'a dyn Reporter,
+    pub options: &'a Options<'a>,
+    pub since_ms: u64,
+}
+
+impl Driver<'_> {
+    /// Drives until the rollout has ended.
+    pub async fn drive(&self, mut state: State) -> Result<Outcome, EngineError> {
+        let mut seen = Observed::default();
+        if state.phase == neuroca_deploy_core::rollout::Phase::New {
+            self.happened(&mut state, Event::Began).await?;
+        }
+        loop {
+            self.reporter.state(&state, &seen);
+            if let Some(outcome) = state.outcome() {
+                return Ok(outcome);
+            }
+            self.check_limits(&state)?;
+            if self.take_intents(&mut state).await? {
+                continue;
+            }
+            if let Some(effect) = state.outstanding.front().filter(|_| !state.paused).cloned() {
+                self.perform(&mut state, effect).await?;
+                continue;
+            }
+            let looked = match self.ports.target.observe().await {
+                Ok(observed) => {
+                    seen = observed;
+                    Some(&seen)
+                }
+                Err(TargetError::Fenced(_)) => return Err(EngineError::Fenced),
+                Err(error) => {
+                    self.reporter.note(&format!("cannot look at the target: {error}"));
+                    self.ports.clock.sleep(LOOK_EVERY).await;
+                    None
+                }
+            };
+            match assess(&state, looked, self.ports.clock.now_ms()) {
+                Some(event) => self.happened(&mut state, event).await?,
+                None => self.ports.target.changed(seen.version, LOOK_EVERY).await,
+            }
+        }
+    }
+
+    fn check_limits(&self, state: &State) -> Result<(), EngineError> {
+        if self.options.stop.load(Ordering::SeqCst) {
+            return Err(EngineError::Interrupted { waits_for: state.waits_for() });
+        }
+        let spent = self.ports.clock.now_ms().saturating_sub(self.since_ms);
+        match self.options.timeout {
+            Some(limit) if u128::from(spent) >= limit.as_millis() => {
+                Err(EngineError::TimedOut { waits_for: state.waits_for() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes up what operators left; true when there was anything.
+    async fn take_intents(&self, state: &mut State) -> Result<bool, EngineError> {
+        let intents = self.ports.store.intents().await.map_err(fenced)?;
+        for (id, intent) in &intents {
+            self.reporter.note(&format!("an operator says {}", intent.word()));
+            // Journaled first: an intent that was taken up and then forgotten would be lost.
+            self.happened(state, Event::Operator { intent: intent.clone() }).await?;
+            self.ports.store.take_intent(self.epoch, *id).await.map_err(fenced)?;
+        }
+        Ok(!intents.is_empty())
+    }
+
+    /// One effect between its two journal records.
+    async fn perform(&self, state: &mut State, effect: Effect) -> Result<(), EngineError> {
+        self.reporter.effect(&effect, &EffectPhase::Due);
+        self.append(&Record::Started { effect: effect.clone() }).await?;
+        self.reporter.effect(&effect, &EffectPhase::Started);
+        if let Effect::Record { outcome, .. } = &effect {
+            self.ports.store.finish(self.epoch, self.journal, outcome).await.map_err(fenced)?;
+            self.reporter.effect(&effect, &EffectPhase::Done);
+            // The journal has ended with the history entry; there is nothing to append to.
+            *state = step(state.clone(), &Event::Done, self.ports.clock.now_ms()).0;
+            return Ok(());
+        }
+        let event = match self.until_answered(&effect).await? {
+            Ok(()) => {
+                self.reporter.effect(&effect, &EffectPhase::Done);
+                Event::Done
+            }
+            Err(reason) => {
+                self.reporter.effect(&effect, &EffectPhase::Refused(reason.clone()));
+                Event::Refused { reason }
+            }
+        };
+        self.happened(state, event).await?;
+        self.reporter.effect(&effect, &EffectPhase::Journaled);
+        Ok(())
+    }
+
+    /// Tries until the target says yes or no: silence is neither.
+    async fn until_answered(&self, effect: &Effect) -> Result<Result<(), String>, EngineError> {
+        let started = self.ports.clock.now_ms();
+        let mut pause = RETRY_FIRST;
+        loop {
+            match self.ports.target.perform(self.epoch, effect).await {
+                Ok(()) => return Ok(Ok(())),
+                Err(TargetError::Refused(reason)) => return Ok(Err(reason)),
+                Err(TargetError::Fenced(_)) => return Err(EngineError::Fenced),
+                Err(TargetError::Unreachable(why)) => {
+                    let silent = self.ports.clock.now_ms().saturating_sub(started);
+                    if u128::from(silent) >= SILENT_FOR.as_millis() {
+                        return Err(EngineError::Unreachable(why));
+                    }
+                    tracing::debug!(kind = effect.kind(), %why, "trying again");
+                    self.ports.clock.sleep(pause).await;
+                    pause = (pause * 2).min(LOOK_EVERY * 5);
+                }
+            }
+        }
+    }
+
+    /// Journals the event, then lets the machine act on it.
+    async fn happened(&self, state: &mut State, event: Event) -> Result<(), EngineError> {
+        let at_ms = self.ports.clock.now_ms();
+        self.append(&Record::Happened { at_ms, event: event.clone() }).await?;
+        *state = step(state.clone(), &event, at_ms).0;
+        Ok(())
+    }
+
+    async fn append(&self, record: &Record) -> Result<(), EngineError> {
+        self.ports.store.append(self.epoch, self.journal, record).await.map_err(fenced)
+    }
+}
+
+fn fenced(error: StoreError) -> EngineError {
+    match error {
+        StoreError::Fenced => EngineError::Fenced,
+        other => EngineError::Store(other),
+    }
+}

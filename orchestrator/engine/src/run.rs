@@ -1,0 +1,154 @@
+//! A run of a plan, from taking the lock to giving it back.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use futures::future::{Either, select};
+use neuroca_deploy_core::effect::Outcome;
+use neuroca_deploy_core::journal::replay;
+use neuroca_deploy_core::plan::{Base, Plan};
+use neuroca_deploy_core::rollout::State;
+
+use crate::driver::Driver;
+use crate::error::EngineError;
+use crate::ports::{Clock, Epoch, JournalId, StateStore, StoreError, Target, Unfinished, Who};
+use crate::report::Reporter;
+
+/// How often the lock is renewed; it expires after a few missed renewals.
+const RENEW_EVERY: Duration = Duration::from_secs(2);
+
+/// The world.
+#[derive(Clone, Copy)]
+pub struct Ports<'a> {
+    pub target: &'a dyn Target,
+    pub store: &'a dyn StateStore,
+    pub clock: &'a dyn Clock,
+}
+
+/// How a run behaves.
+pub struct Options<'a> {
+    /// Who holds the lock, for the error that others see.
+    pub holder: String,
+    pub lock_wait: Duration,
+    /// Most time for the whole run; the rollout's own deadline counts as well.
+    pub timeout: Option<Duration>,
+    /// Set from outside to stop after the effect in hand.
+    pub stop: &'a AtomicBool,
+}
+
+/// Applies a plan: goes on with its own interrupted run, or starts one if the plan is not stale.
+pub async fn apply(
+    ports: Ports<'_>,
+    plan: &Plan,
+    who: &Who,
+    options: &Options<'_>,
+    reporter: &dyn Reporter,
+) -> Result<Outcome, EngineError> {
+    let epoch = ports.store.lock(&options.holder, options.lock_wait).await?;
+    let work = async {
+        match ports.store.unfinished().await? {
+            Some(open) if open.plan.digest() == plan.digest() => {
+                go_on(ports, epoch, open, options, reporter).await
+            }
+            Some(open) => Err(EngineError::Unfinished { release: open.plan.rollout.release }),
+            None => start(ports, epoch, plan, who, options, reporter).await,
+        }
+    };
+    locked(ports, epoch, work).await
+}
+
+/// Goes on with the interrupted run, whatever its plan was.
+pub async fn resume(
+    ports: Ports<'_>,
+    options: &Options<'_>,
+    reporter: &dyn Reporter,
+) -> Result<Outcome, EngineError> {
+    let epoch = ports.store.lock(&options.holder, options.lock_wait).await?;
+    let work = async {
+        let open = ports.store.unfinished().await?.ok_or(EngineError::NothingToResume)?;
+        go_on(ports, epoch, open, options, reporter).await
+    };
+    locked(ports, epoch, work).await
+}
+
+async fn start(
+    ports: Ports<'_>,
+    epoch: Epoch,
+    plan: &Plan,
+    who: &Who,
+    options: &Options<'_>,
+    reporter: &dyn Reporter,
+) -> Result<Outcome, EngineError> {
+    let found = match ports.store.current().await? {
+        Some((sequence, release)) => Base { release: Some(release), sequence },
+        None => Base::default(),
+    };
+    // The run of this plan ended just before its driver could say so.
+    let just_done = found.release.as_ref() == Some(&plan.rollout.release)
+        && found.sequence > plan.base.sequence
+        && plan.base.release != found.release;
+    if just_done {
+        return Ok(Outcome::Deployed);
+    }
+    if found != plan.base {
+        return Err(EngineError::Stale { planned: plan.base.clone(), found });
+    }
+    let journal = ports.store.begin(epoch, plan, who).await?;
+    drive(ports, epoch, journal, State::new(plan.rollout.clone()), options, reporter).await
+}
+
+async fn go_on(
+    ports: Ports<'_>,
+    epoch: Epoch,
+    open: Unfinished,
+    options: &Options<'_>,
+    reporter: &dyn Reporter,
+) -> Result<Outcome, EngineError> {
+    let state = replay(open.plan.rollout.clone(), &open.records)?;
+    drive(ports, epoch, open.journal, state, options, reporter).await
+}
+
+async fn drive(
+    ports: Ports<'_>,
+    epoch: Epoch,
+    journal: JournalId,
+    state: State,
+    options: &Options<'_>,
+    reporter: &dyn Reporter,
+) -> Result<Outcome, EngineError> {
+    Driver { ports, epoch, journal, reporter, options, since_ms: ports.clock.now_ms() }
+        .drive(state)
+        .await
+}
+
+/// Runs `work` while the lock is renewed beside it. When the lock is lost the work is dropped
+/// where it stands: whatever it had under way is refused by the receiver for its lower epoch.
+async fn locked<T>(
+    ports: Ports<'_>,
+    epoch: Epoch,
+    work: impl Future<Output = Result<T, EngineError>>,
+) -> Result<T, EngineError> {
+    let renewing = async {
+        loop {
+            ports.clock.sleep(RENEW_EVERY).await;
+            match ports.store.renew(epoch).await {
+                Err(StoreError::Fenced) => return,
+                // A busy or full disk now may be fine at the next renewal; expiry decides.
+                Ok(()) | Err(_) => {}
+            }
+        }
+    };
+    let result = match select(pin!(work), pin!(renewing)).await {
+        Either::Left((result, _)) => result,
+        Either::Right(((), _)) => return Err(EngineError::Fenced),
+    };
+    match ports.store.unlock(epoch).await {
+        Ok(()) | Err(StoreError::Fenced) => {}
+        Err(error) => {
+            tracing::warn!(%error, "the lock could not be given back; it expires by itself")
+        }
+    }
+    result
+}
