@@ -1,1 +1,106 @@
-fn main() {}
+//! The binary `neuroca`: reads the command line and the environment, calls, and exits.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use neuroca::config::{NAMES, Settings};
+use neuroca::lifecycle::Shutdown;
+use neuroca::store::Migrated;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const FAILED: u8 = 1;
+/// As the orchestrator's: usage or configuration.
+const MISCONFIGURED: u8 = 64;
+
+/// The NCA memory service. Configured by NEUROCA_* variables, PORT and HOST.
+#[derive(Parser)]
+#[command(name = "neuroca", version)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Serve the API on HOST (127.0.0.1) and PORT (8000) until SIGTERM
+    Serve,
+    /// Remove expired memories until SIGTERM
+    Worker,
+    /// Bring the database to the schema of this version
+    Migrate,
+    /// Print the known NEUROCA_ names, one a line; each can be given as NAME_FILE, too
+    Parameters,
+}
+
+fn main() -> ExitCode {
+    let verb = Arguments::parse().verb;
+    match run(verb) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err((code, text)) => {
+            // With nobody on the other side there is nobody to tell.
+            let _ = writeln!(std::io::stderr(), "neuroca: {text}");
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn run(verb: Verb) -> Result<(), (u8, String)> {
+    let failed = |error: &dyn std::fmt::Display| (FAILED, error.to_string());
+    if let Verb::Parameters = verb {
+        return print(&format!("{}\n", NAMES.join("\n")));
+    }
+    // One thread: the work is waiting, and SQLite's has threads of its own.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| failed(&error))?;
+    runtime.block_on(async {
+        let shutdown = Shutdown::install().map_err(|error| failed(&error))?;
+        let settings = Settings::from_variables(variables())
+            .map_err(|error| (MISCONFIGURED, error.to_string()))?;
+        match verb {
+            Verb::Serve => {
+                neuroca::log::start(settings.log_level);
+                neuroca::serve::serve(settings, shutdown).await.map_err(|error| failed(&error))
+            }
+            Verb::Worker => {
+                neuroca::log::start(settings.log_level);
+                neuroca::worker::work(settings, shutdown).await.map_err(|error| failed(&error))
+            }
+            Verb::Migrate => {
+                let done = neuroca::store::migrate(&settings.database).await.map_err(|error| {
+                    (FAILED, format!("cannot migrate {}: {error}", settings.database))
+                })?;
+                report(&settings, done)
+            }
+            Verb::Parameters => Ok(()),
+        }
+    })
+}
+
+/// What is not UTF-8 cannot be one of ours by name; in a value it is replaced and then refused
+/// or harmless.
+fn variables() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().map(|(name, value)| {
+        (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())
+    })
+}
+
+fn report(settings: &Settings, done: Migrated) -> Result<(), (u8, String)> {
+    let database = &settings.database;
+    print(&if done.from == done.to {
+        format!("{database} is at schema {}; nothing to do\n", done.to)
+    } else {
+        format!("{database} went from schema {} to {}\n", done.from, done.to)
+    })
+}
+
+fn print(text: &str) -> Result<(), (u8, String)> {
+    std::io::stdout()
+        .write_all(text.as_bytes())
+        .map_err(|error| (FAILED, format!("cannot write to standard output: {error}")))
+}

@@ -1,0 +1,71 @@
+//! The routes: which path is answered by what, and what every answer has in common.
+//!
+//! Decides nothing about memories; speaks to the database through the `Repository` port only.
+
+mod events;
+mod health;
+mod memories;
+mod metrics;
+mod observe;
+mod problem;
+
+use std::sync::{Arc, OnceLock};
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::get;
+
+pub use events::Events;
+pub use metrics::Metrics;
+pub use problem::Problem;
+
+use crate::config::Capacity;
+use crate::lifecycle::Lifecycle;
+use crate::store::Repository;
+
+/// Largest request body: the longest content and metadata with room for JSON's escapes.
+const MAX_BODY: usize = 2 * 1024 * 1024;
+
+/// What the handlers share.
+pub struct Shared {
+    /// What the answers call this deployment.
+    pub revision: String,
+    /// Limits of the tiers.
+    pub capacity: Capacity,
+    /// Name of the language model's provider, if one is configured.
+    pub llm: Option<String>,
+    /// Where the process stands.
+    pub lifecycle: Lifecycle,
+    /// Counters.
+    pub metrics: Metrics,
+    /// Who listens to what happens.
+    pub events: Events,
+    /// Set once the database is open.
+    pub repository: OnceLock<Arc<dyn Repository>>,
+}
+
+impl Shared {
+    /// The database, or the answer that it is not there yet.
+    fn repository(&self) -> Result<&Arc<dyn Repository>, Problem> {
+        self.repository.get().ok_or_else(|| Problem::unavailable("the service is starting"))
+    }
+}
+
+/// All routes.
+pub fn router(shared: Arc<Shared>) -> Router {
+    Router::new()
+        .route("/health", get(health::overview))
+        .route("/health/live", get(health::live))
+        .route("/health/ready", get(health::ready))
+        .route("/health/startup", get(health::startup))
+        .route("/metrics", get(metrics::show))
+        .route("/version", get(health::version))
+        .route("/v1/memories", get(memories::list).post(memories::create))
+        .route("/v1/memories/{id}", get(memories::read).delete(memories::delete))
+        .route("/v1/events", get(events::stream))
+        .fallback(problem::no_such_route)
+        .method_not_allowed_fallback(problem::no_such_method)
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(axum::middleware::from_fn_with_state(shared.clone(), observe::every_request))
+        .with_state(shared)
+}

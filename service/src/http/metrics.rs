@@ -1,0 +1,205 @@
+//! Counters, and their text for Prometheus.
+//!
+//! Few enough to be written by hand. Every sample carries `revision`, so that two revisions
+//! behind one name can be told apart.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::Method;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+
+use super::Shared;
+use crate::lifecycle::Phase;
+use crate::memory::Tier;
+use crate::schema::{SCHEMA_MAX, SCHEMA_MIN};
+use crate::store::PoolState;
+
+/// Upper bounds of the histogram in seconds.
+const BOUNDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+
+/// Method and route: both from closed sets.
+type Series = (&'static str, String);
+
+#[derive(Default)]
+struct Histogram {
+    buckets: [u64; BOUNDS.len()],
+    count: u64,
+    seconds: f64,
+}
+
+#[derive(Default)]
+struct Http {
+    requests: BTreeMap<(Series, u16), u64>,
+    durations: BTreeMap<Series, Histogram>,
+}
+
+/// The counters of a process.
+#[derive(Default)]
+pub struct Metrics {
+    http: Mutex<Http>,
+    in_flight: AtomicI64,
+    streams: AtomicI64,
+    created: [AtomicU64; Tier::ALL.len()],
+    evicted: [AtomicU64; Tier::ALL.len()],
+}
+
+/// Counts one more as long as it lives, however its holder ends.
+pub struct Gauge<'a>(&'a AtomicI64);
+
+impl<'a> Gauge<'a> {
+    fn enter(value: &'a AtomicI64) -> Self {
+        value.fetch_add(1, Ordering::Relaxed);
+        Self(value)
+    }
+}
+
+impl Drop for Gauge<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Metrics {
+    /// A request is being answered.
+    pub(super) fn enter(&self) -> Gauge<'_> {
+        Gauge::enter(&self.in_flight)
+    }
+
+    pub(super) fn stream_opened(&self) {
+        self.streams.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn stream_closed(&self) {
+        self.streams.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn answered(&self, method: &Method, route: &str, status: u16, took: Duration) {
+        let series = (method_label(method), route.to_owned());
+        let seconds = took.as_secs_f64();
+        let mut http = self.http.lock().unwrap_or_else(PoisonError::into_inner);
+        *http.requests.entry((series.clone(), status)).or_default() += 1;
+        let histogram = http.durations.entry(series).or_default();
+        histogram.count += 1;
+        histogram.seconds += seconds;
+        if let Some(bucket) = BOUNDS.iter().position(|bound| seconds <= *bound) {
+            histogram.buckets[bucket] += 1;
+        }
+    }
+
+    pub(super) fn created(&self, tier: Tier, evicted: u64) {
+        self.created[tier as usize].fetch_add(1, Ordering::Relaxed);
+        self.evicted[tier as usize].fetch_add(evicted, Ordering::Relaxed);
+    }
+
+    fn render(&self, revision: &str, phase: Phase, pool: Option<PoolState>) -> String {
+        let mut out = String::with_capacity(8 * 1024);
+        let r = format!("revision=\"{revision}\"");
+        // Writing to a String cannot fail.
+        let _ = self.render_http(&mut out, &r);
+        let _ = self.render_memories(&mut out, &r);
+        let _ = self.render_process(&mut out, &r, phase, pool);
+        out
+    }
+
+    fn render_http(&self, out: &mut String, r: &str) -> std::fmt::Result {
+        let http = self.http.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = "neuroca_http_requests_total";
+        head(out, name, "counter", "Answers, by the status that was sent.")?;
+        for (((method, route), status), count) in &http.requests {
+            writeln!(
+                out,
+                "{name}{{method=\"{method}\",route=\"{route}\",status=\"{status}\",{r}}} {count}"
+            )?;
+        }
+        let name = "neuroca_http_request_duration_seconds";
+        head(out, name, "histogram", "Time from the head of a request to the head of its answer.")?;
+        for ((method, route), histogram) in &http.durations {
+            let labels = format!("method=\"{method}\",route=\"{route}\",{r}");
+            let mut below = 0;
+            for (bound, count) in BOUNDS.iter().zip(histogram.buckets) {
+                below += count;
+                writeln!(out, "{name}_bucket{{{labels},le=\"{bound}\"}} {below}")?;
+            }
+            writeln!(out, "{name}_bucket{{{labels},le=\"+Inf\"}} {}", histogram.count)?;
+            writeln!(out, "{name}_sum{{{labels}}} {}", histogram.seconds)?;
+            writeln!(out, "{name}_count{{{labels}}} {}", histogram.count)?;
+        }
+        let name = "neuroca_http_in_flight";
+        head(out, name, "gauge", "Requests without an answer so far.")?;
+        writeln!(out, "{name}{{{r}}} {}", self.in_flight.load(Ordering::Relaxed))?;
+        let name = "neuroca_event_streams";
+        head(out, name, "gauge", "Open streams of /v1/events.")?;
+        writeln!(out, "{name}{{{r}}} {}", self.streams.load(Ordering::Relaxed))
+    }
+
+    fn render_memories(&self, out: &mut String, r: &str) -> std::fmt::Result {
+        let name = "neuroca_memories_created_total";
+        head(out, name, "counter", "Memories that were accepted.")?;
+        for tier in Tier::ALL {
+            let count = self.created[tier as usize].load(Ordering::Relaxed);
+            writeln!(out, "{name}{{tier=\"{}\",{r}}} {count}", tier.name())?;
+        }
+        let name = "neuroca_evictions_total";
+        head(out, name, "counter", "Memories that left a full tier.")?;
+        for tier in Tier::ALL {
+            let count = self.evicted[tier as usize].load(Ordering::Relaxed);
+            writeln!(out, "{name}{{tier=\"{}\",reason=\"capacity\",{r}}} {count}", tier.name())?;
+        }
+        Ok(())
+    }
+
+    fn render_process(
+        &self,
+        out: &mut String,
+        r: &str,
+        phase: Phase,
+        pool: Option<PoolState>,
+    ) -> std::fmt::Result {
+        let name = "neuroca_db_pool_connections";
+        head(out, name, "gauge", "Connections to the database.")?;
+        if let Some(pool) = pool {
+            writeln!(out, "{name}{{state=\"idle\",{r}}} {}", pool.idle)?;
+            writeln!(out, "{name}{{state=\"used\",{r}}} {}", pool.used)?;
+        }
+        let name = "neuroca_draining";
+        head(out, name, "gauge", "1 from SIGTERM on.")?;
+        writeln!(out, "{name}{{{r}}} {}", u8::from(phase >= Phase::Draining))?;
+        let name = "neuroca_build_info";
+        head(out, name, "gauge", "What runs here.")?;
+        writeln!(
+            out,
+            "{name}{{version=\"{}\",{r},schema_min=\"{SCHEMA_MIN}\",schema_max=\"{SCHEMA_MAX}\"}} 1",
+            env!("CARGO_PKG_VERSION")
+        )
+    }
+}
+
+fn head(out: &mut String, name: &str, kind: &str, help: &str) -> std::fmt::Result {
+    writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}")
+}
+
+/// Anybody can invent methods; a label must not follow.
+fn method_label(method: &Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "PATCH" => "PATCH",
+        "DELETE" => "DELETE",
+        "OPTIONS" => "OPTIONS",
+        _ => "other",
+    }
+}
+
+pub(super) async fn show(State(shared): State<Arc<Shared>>) -> Response {
+    let pool = shared.repository.get().map(|repository| repository.pool());
+    let text = shared.metrics.render(&shared.revision, shared.lifecycle.phase(), pool);
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+}

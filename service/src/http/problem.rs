@@ -1,0 +1,158 @@
+//! RFC 9457: the one shape of every error answer.
+//!
+//! `type` is stable: clients may match on it. The detail never holds SQL, a path of this
+//! machine or a stack; those go to the log.
+
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderValue, Method, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use crate::store::StoreError;
+
+/// An error answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    title: &'static str,
+    status: u16,
+    detail: String,
+}
+
+impl Problem {
+    fn new(status: StatusCode, kind: &'static str, title: &'static str, detail: &str) -> Self {
+        Self { kind, title, status: status.as_u16(), detail: detail.to_owned() }
+    }
+
+    /// The request cannot be understood.
+    pub fn malformed(detail: &str) -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "urn:neuroca:problem:malformed",
+            "The request cannot be understood",
+            detail,
+        )
+    }
+
+    /// The request is understood and asks for something that is not allowed.
+    pub fn invalid(detail: &str) -> Self {
+        Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "urn:neuroca:problem:invalid",
+            "The request is not valid",
+            detail,
+        )
+    }
+
+    /// The body is too large.
+    pub fn too_large(detail: &str) -> Self {
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "urn:neuroca:problem:too-large",
+            "The body is too large",
+            detail,
+        )
+    }
+
+    /// The body is not JSON by its own account.
+    pub fn wrong_media_type() -> Self {
+        Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "urn:neuroca:problem:media-type",
+            "The body has another media type",
+            "send Content-Type: application/json",
+        )
+    }
+
+    /// There is no such memory, or not any more.
+    pub fn no_such_memory() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "urn:neuroca:problem:no-such-memory",
+            "There is no such memory",
+            "it was deleted, it expired, or it never was",
+        )
+    }
+
+    /// The idempotency key was used for another draft.
+    pub fn key_reused() -> Self {
+        Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "urn:neuroca:problem:idempotency-key-reused",
+            "The idempotency key was used for something else",
+            "one Idempotency-Key goes with one body for a day; choose a new key",
+        )
+    }
+
+    /// The idempotency key made a memory that is not there any more.
+    pub fn key_gone() -> Self {
+        Self::new(
+            StatusCode::GONE,
+            "urn:neuroca:problem:memory-gone",
+            "The memory that this key made is gone",
+            "it was created under this Idempotency-Key and has been deleted or has expired since",
+        )
+    }
+
+    /// It may work in a moment.
+    pub fn unavailable(detail: &str) -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "urn:neuroca:problem:unavailable",
+            "Not available at the moment",
+            detail,
+        )
+    }
+
+    fn internal() -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "urn:neuroca:problem:internal",
+            "The service failed",
+            "the log has the reason under this answer's X-Request-Id",
+        )
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(error = %error, "database");
+        match error {
+            StoreError::Unavailable(_) => Self::unavailable("the database does not answer"),
+            StoreError::Fault(_) => Self::internal(),
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = serde_json::to_string(&self).unwrap_or_default();
+        let mut response = (status, body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+pub(super) async fn no_such_route(uri: Uri) -> Problem {
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "urn:neuroca:problem:no-such-route",
+        "There is nothing here",
+        &format!("{} is not a route of this service", uri.path()),
+    )
+}
+
+pub(super) async fn no_such_method(method: Method, uri: Uri) -> Problem {
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "urn:neuroca:problem:method",
+        "Not with this method",
+        &format!("{} does not take {method}", uri.path()),
+    )
+}

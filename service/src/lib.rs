@@ -1,0 +1,15 @@
+//! The bundled NCA service: an agent's memory over HTTP.
+//!
+//! It knows nothing of the orchestrator that deploys it: everything it is told comes in through
+//! `NEUROCA_*`, `PORT` and `HOST`, and everything it tells goes out through its routes, its log
+//! and its exit code.
+
+pub mod config;
+pub mod http;
+pub mod lifecycle;
+pub mod log;
+pub mod memory;
+pub mod schema;
+pub mod serve;
+pub mod store;
+pub mod worker;

@@ -1,0 +1,194 @@
+//! `neuroca serve`: from the first handler to the last answer.
+//!
+//! The order is the point of this file. The port answers probes before the database is open;
+//! after SIGTERM nothing that a client has sent is dropped.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use futures::FutureExt;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tower::ServiceExt;
+
+use crate::config::{Database, Settings};
+use crate::http::{Events, Metrics, Shared, router};
+use crate::lifecycle::{Lifecycle, Phase, Shutdown};
+use crate::store::{OpenError, Repository, open};
+
+/// Also how long an idle connection stays open: longer than any proxy's pool keeps it, so that
+/// it is always the other side that ends an idle connection.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(120);
+/// What is still in flight after so long is dropped: just below the patience of those who would
+/// kill the process at 30 s.
+const FLIGHT_LIMIT: Duration = Duration::from_secs(25);
+/// A connection that was accepted just before the end may have its first request on the way.
+const FIRST_REQUEST: Duration = Duration::from_millis(250);
+const RETRY: Duration = Duration::from_millis(500);
+
+/// Why serving ended badly.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// No port.
+    #[error("cannot listen on {0}: {1}; choose another PORT or end what listens there")]
+    Listen(std::net::SocketAddr, std::io::Error),
+    /// No database.
+    #[error("cannot use the database {0}: {1}")]
+    Database(String, OpenError),
+}
+
+/// Serves until `shutdown`, then drains.
+pub async fn serve(settings: Settings, mut shutdown: Shutdown) -> Result<(), ServeError> {
+    let lifecycle = Lifecycle::default();
+    let listener = TcpListener::bind(settings.listen)
+        .await
+        .map_err(|error| ServeError::Listen(settings.listen, error))?;
+    let address = listener.local_addr().unwrap_or(settings.listen);
+    tracing::info!(
+        %address,
+        revision = settings.revision,
+        version = env!("CARGO_PKG_VERSION"),
+        database = %settings.database,
+        "listening"
+    );
+    let shared = Arc::new(Shared {
+        revision: settings.revision.clone(),
+        capacity: settings.capacity,
+        llm: settings.llm.as_ref().map(|llm| llm.provider.clone()),
+        lifecycle: lifecycle.clone(),
+        metrics: Metrics::default(),
+        events: Events::default(),
+        repository: std::sync::OnceLock::new(),
+    });
+    let beat = tokio::spawn({
+        let lifecycle = lifecycle.clone();
+        async move { lifecycle.beat().await }
+    });
+    let accepting = tokio::spawn(accept(listener, router(shared.clone()), lifecycle.clone()));
+
+    let opened = tokio::select! {
+        opened = open_patiently(&settings.database) => Some(opened),
+        () = shutdown.requested() => None,
+    };
+    let failure = match opened {
+        Some(Ok(repository)) => {
+            // Set once: there is no other place that sets it.
+            let _ = shared.repository.set(repository);
+            lifecycle.enter(Phase::Running);
+            tracing::info!("ready");
+            shutdown.requested().await;
+            None
+        }
+        Some(Err(error)) => Some(ServeError::Database(settings.database.to_string(), error)),
+        None => None,
+    };
+
+    if failure.is_none() {
+        lifecycle.enter(Phase::Draining);
+        tracing::info!(delay_ms = settings.drain_delay.as_millis() as u64, "draining");
+        tokio::time::sleep(settings.drain_delay).await;
+    }
+    lifecycle.enter(Phase::Stopping);
+    match accepting.await {
+        Ok(0) => tracing::info!("all requests are answered"),
+        Ok(dropped) => tracing::warn!(connections = dropped, "dropped what did not end in time"),
+        Err(error) => tracing::error!(%error, "the accept loop failed"),
+    }
+    beat.abort();
+    if let Some(repository) = shared.repository.get() {
+        repository.close().await;
+    }
+    failure.map_or(Ok(()), Err)
+}
+
+/// A server may come back by itself, a file does not.
+pub async fn open_patiently(database: &Database) -> Result<Arc<dyn Repository>, OpenError> {
+    loop {
+        match (open(database).await, database) {
+            (Err(OpenError::Store(error)), Database::Postgres(_)) => {
+                tracing::warn!(%error, %database, "waiting for the database");
+                tokio::time::sleep(RETRY).await;
+            }
+            (result, _) => return result,
+        }
+    }
+}
+
+/// Accepts until the stop, and returns when every connection has ended: how many had to be
+/// dropped.
+async fn accept(listener: TcpListener, router: Router, lifecycle: Lifecycle) -> usize {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            biased;
+            () = lifecycle.reached(Phase::Stopping) => break,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    connections.spawn(connection(stream, router.clone(), lifecycle.clone()));
+                }
+                // Out of file descriptors: those that end give theirs back.
+                Err(error) => {
+                    tracing::warn!(%error, "accept");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+    // Closing the listener would reset whoever is in its backlog: they have connected already.
+    while let Some(Ok((stream, _))) = listener.accept().now_or_never() {
+        connections.spawn(connection(stream, router.clone(), lifecycle.clone()));
+    }
+    drop(listener);
+    let all = async { while connections.join_next().await.is_some() {} };
+    match tokio::time::timeout(FLIGHT_LIMIT, all).await {
+        Ok(()) => 0,
+        Err(_) => connections.len(),
+    }
+}
+
+async fn connection(stream: TcpStream, router: Router, lifecycle: Lifecycle) {
+    // Answers are small: waiting for more to send costs latency and saves nothing.
+    let _ = stream.set_nodelay(true);
+    let asked = Arc::new(AtomicBool::new(false));
+    let service = hyper::service::service_fn({
+        let asked = asked.clone();
+        move |request: Request<Incoming>| {
+            asked.store(true, Ordering::Relaxed);
+            router.clone().oneshot(request.map(axum::body::Body::new)).map(ok)
+        }
+    });
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    builder.http2().timer(TokioTimer::new());
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let stopping = async {
+        lifecycle.reached(Phase::Stopping).await;
+        if !asked.load(Ordering::Relaxed) {
+            tokio::time::sleep(FIRST_REQUEST).await;
+        }
+    };
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stopping => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        // The other side went away, or did not speak HTTP.
+        tracing::debug!(%error, "connection");
+    }
+}
+
+fn ok<T>(result: Result<T, Infallible>) -> Result<T, Infallible> {
+    result
+}

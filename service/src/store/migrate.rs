@@ -1,0 +1,116 @@
+//! Brings a database to the newest schema that this binary knows, one process at a time.
+//!
+//! Carries the SQL files of `migrations/`; decides nothing about compatibility. A database that
+//! is newer than this binary is left as it is: a rollback runs the old binary's `migrate` too.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, Connection, SqliteConnection};
+
+use super::{StoreError, sqlite};
+use crate::config::Database;
+use crate::schema::SchemaState;
+
+static SQLITE: Migrator = ignoring_newer(sqlx::migrate!("../migrations/sqlite"));
+static POSTGRES: Migrator = ignoring_newer(sqlx::migrate!("../migrations/postgres"));
+
+const fn ignoring_newer(mut migrator: Migrator) -> Migrator {
+    migrator.ignore_missing = true;
+    migrator
+}
+
+/// What a migration run did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Migrated {
+    /// Schema before, 0 for none.
+    pub from: i64,
+    /// Schema after.
+    pub to: i64,
+}
+
+/// Applies what is missing. Two at once: the second waits and finds nothing to do.
+pub async fn migrate(database: &Database) -> Result<Migrated, StoreError> {
+    match database {
+        Database::Sqlite(path) => migrate_sqlite(path).await,
+        Database::Postgres(options) => migrate_postgres(options).await,
+    }
+}
+
+async fn migrate_sqlite(path: &Path) -> Result<Migrated, StoreError> {
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).map_err(|error| {
+            StoreError::Fault(format!("cannot create the folder {}: {error}", folder.display()))
+        })?;
+    }
+    let mut connection = connect_sqlite(path).await?;
+    let mut transaction = connection.begin_with("BEGIN EXCLUSIVE").await?;
+    let from = version(sqlite::schema_of(&mut transaction).await?);
+    SQLITE.run_direct(None, &mut *transaction, false).await.map_err(migration_error)?;
+    let to = version(sqlite::schema_of(&mut transaction).await?);
+    transaction.commit().await?;
+    connection.close().await?;
+    Ok(Migrated { from, to })
+}
+
+/// Switching a new file to WAL needs it alone and does not wait for it: two first migrations at
+/// once would fail one of them.
+async fn connect_sqlite(path: &Path) -> Result<SqliteConnection, StoreError> {
+    let options = sqlite::options(path).create_if_missing(true);
+    let mut tries = 0;
+    loop {
+        match options.connect().await {
+            Err(sqlx::Error::Database(error))
+                if tries < 100 && is_busy(error.code().as_deref()) =>
+            {
+                tries += 1;
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            other => return Ok(other?),
+        }
+    }
+}
+
+fn is_busy(code: Option<&str>) -> bool {
+    code.and_then(|code| code.parse::<u32>().ok()).is_some_and(|code| code & 0xff == 5)
+}
+
+async fn migrate_postgres(options: &PgConnectOptions) -> Result<Migrated, StoreError> {
+    let mut connection = options.connect().await?;
+    let from = version(super::postgres::schema_of(&mut connection).await?);
+    // Holds an advisory lock from here to the end of the connection or of the run.
+    POSTGRES.run_direct(None, &mut connection, false).await.map_err(migration_error)?;
+    let to = version(super::postgres::schema_of(&mut connection).await?);
+    connection.close().await?;
+    Ok(Migrated { from, to })
+}
+
+fn version(state: Option<SchemaState>) -> i64 {
+    state.map_or(0, |state| state.version)
+}
+
+fn migration_error(error: MigrateError) -> StoreError {
+    match error {
+        MigrateError::Execute(error) => error.into(),
+        MigrateError::VersionMismatch(version) => StoreError::Fault(format!(
+            "migration {version} was applied to this database with other contents than this \
+             binary carries; use the binary that applied it"
+        )),
+        other => StoreError::Fault(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::SCHEMA_MAX;
+
+    #[test]
+    fn both_databases_end_at_the_schema_that_the_binary_claims() {
+        for migrator in [&SQLITE, &POSTGRES] {
+            assert_eq!(migrator.iter().map(|migration| migration.version).max(), Some(SCHEMA_MAX));
+        }
+    }
+}
