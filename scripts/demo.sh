@@ -1,0 +1,124 @@
+#!/usr/bin/env bash
+# The whole path on this machine, in a minute: deploy, change under load, break, be turned back.
+# Leaves the project running, and says where and how to stop it; DEMO_STOP=1 stops it at the end.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+for command in cargo curl; do
+    command -v "$command" >/dev/null || {
+        echo "demo: $command is missing; install it and run make demo again" >&2
+        exit 1
+    }
+done
+
+if [[ -t 1 ]]; then bold=$'\e[1m' dim=$'\e[2m' plain=$'\e[0m'; else bold='' dim='' plain=''; fi
+title() { printf '\n%s%s%s\n' "$bold" "$*" "$plain"; }
+note() { printf '%s# %s%s\n' "$dim" "$*" "$plain"; }
+run() {
+    printf '%s$ %s%s\n' "$dim" "$*" "$plain"
+    "$@"
+}
+
+title "Building (the first time takes a few minutes)"
+run cargo build --locked --release -p neuroca-deploy -p neuroca-service
+bin=${CARGO_TARGET_DIR:-$PWD/target}/release
+PATH=$(cd "$bin" && pwd):$PATH
+export PATH
+
+project=$(mktemp -d "${TMPDIR:-/tmp}/neuroca-demo.XXXXXX")
+deployed=false
+client=""
+stop_client() {
+    [[ -n $client ]] || return 0
+    touch "$project/.client-stop"
+    wait "$client" || true
+    client=""
+}
+on_exit() {
+    local status=$?
+    stop_client
+    if ((status)) || [[ ${DEMO_STOP:-} == 1 ]]; then
+        $deployed && { neuroca-deploy --project "$project" destroy development -y || true; }
+        rm -rf "$project"
+    fi
+    ((status == 0)) || printf '\ndemo: failed with exit %s; nothing is left running\n' "$status" >&2
+}
+trap on_exit EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+answers() { (: <"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+port=8080
+settings=()
+while answers "$port"; do
+    port=$((20000 + RANDOM % 12000))
+    settings=(--set "edge.listen=127.0.0.1:$port")
+done
+url=http://127.0.0.1:$port
+
+title "1. A project, and what would be done with it"
+run neuroca-deploy init "$project"
+cd "$project"
+run neuroca-deploy plan development "${settings[@]}"
+
+title "2. Deploy it"
+deployed=true
+run neuroca-deploy apply development -y "${settings[@]}"
+run curl -fsS "$url/version"
+echo
+
+title "3. Change its configuration while a client keeps asking"
+ask_until_stopped() {
+    local sent=0 failed=0
+    while [[ ! -e $project/.client-stop ]]; do
+        sent=$((sent + 1))
+        curl -fsS -m 10 -o /dev/null "$url/version" 2>>"$project/.client-errors" ||
+            failed=$((failed + 1))
+    done
+    echo "$sent $failed" >"$project/.client-counts"
+}
+ask_until_stopped &
+client=$!
+run neuroca-deploy apply development -y "${settings[@]}" \
+    --set components.api.env.NEUROCA_LOG_LEVEL=debug
+note "the client is still asking"
+
+title "4. Deploy a release that never gets ready: it is turned back by itself"
+status=0
+run neuroca-deploy apply development -y "${settings[@]}" \
+    --set components.api.env.NEUROCA_LOG_LEVEL=debug \
+    --set components.api.health.path=/nope \
+    --set components.api.health.start_timeout=5s || status=$?
+note "exit $status (5: not healthy, and traffic is on the old release)"
+((status == 5)) || {
+    echo "demo: the bad release should have ended with exit 5" >&2
+    exit 1
+}
+run curl -fsS "$url/version"
+echo
+
+title "5. Go back by hand"
+run neuroca-deploy rollback development -y
+
+stop_client
+read -r sent failed <"$project/.client-counts"
+note "the client asked $sent times through all of this; $failed requests failed"
+((failed == 0)) || {
+    cat "$project/.client-errors" >&2
+    exit 1
+}
+
+title "6. Where things stand"
+run neuroca-deploy status development
+run neuroca-deploy history development
+
+if [[ ${DEMO_STOP:-} != 1 ]]; then
+    title "It is yours now"
+    cat <<END
+  address   $url
+  project   $project
+  try       curl -s $url/version
+            $bin/neuroca-deploy --project $project logs development api
+  stop      $bin/neuroca-deploy --project $project destroy development -y && rm -r $project
+END
+fi
