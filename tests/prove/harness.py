@@ -143,7 +143,9 @@ class Project:
         self.bin = self.root / "bin"
         self.home = self.root / "home"
         self.dir = self.root / "project"
+        self.tmp = self.root / "tmp"
         self.bin.mkdir()
+        self.tmp.mkdir()
         self.home.mkdir(mode=0o700)
         for name in ("neuroca-deploy", "neuroca"):
             shutil.copy2(Path(bin_dir) / name, self.bin / name)
@@ -154,6 +156,8 @@ class Project:
             "HOME": str(self.home),
             "PATH": f"{self.bin}:{os.environ['PATH']}",
             "LANG": "C.UTF-8",
+            # What it drops anywhere has to be found by the scripts, and to go with the folder.
+            "TMPDIR": str(self.tmp),
         }
         self.spawned = set()
         self.ok("init", str(self.dir), project=False)
@@ -180,14 +184,14 @@ class Project:
     def argv(self, *words, project=True):
         return [str(self.tool), *(["--project", str(self.dir)] if project else []), *map(str, words)]
 
-    def run(self, *words, project=True, env=None, timeout=180, stdin=None):
+    def run(self, *words, project=True, env=None, timeout=180, stdin=None, argv=None, **how):
         child = subprocess.Popen(
-            self.argv(*words, project=project),
+            argv or self.argv(*words, project=project),
             stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env={**self.environ, **(env or {})},
-            cwd=self.root,
+            **{"cwd": self.root, **how},
         )
         self.spawned.add(child.pid)
         try:
