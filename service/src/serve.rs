@@ -148,6 +148,7 @@ async fn accept(listener: TcpListener, router: Router, lifecycle: Lifecycle) -> 
         connections.spawn(connection(stream, router.clone(), lifecycle.clone()));
     }
     drop(listener);
+    tracing::info!(open = connections.len(), "stopped listening");
     let all = async { while connections.join_next().await.is_some() {} };
     match tokio::time::timeout(FLIGHT_LIMIT, all).await {
         Ok(()) => 0,
