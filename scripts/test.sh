@@ -31,7 +31,7 @@ if postgres_bin >/dev/null; then
     trap 'exit 143' TERM
     postgres_start
     export NEUROCA_TEST_POSTGRES_URL=$POSTGRES_URL
-    echo "test: PostgreSQL $("$(postgres_bin)/postgres" --version | awk '{print $NF}') started, pid $POSTGRES_PID"
+    echo "test: PostgreSQL $("$(postgres_bin)/postgres" --version | awk '{print $3}') started, pid $POSTGRES_PID"
 else
     missing "PostgreSQL" "every test of the service on PostgreSQL (Debian: apt-get install postgresql)"
 fi
