@@ -5,6 +5,7 @@
 //! target, no journal and no operator's terminal.
 
 mod assess;
+mod effects;
 mod spec;
 mod state;
 mod step;

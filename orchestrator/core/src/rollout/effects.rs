@@ -1,0 +1,217 @@
+//! What each phase does to the world. Which phase comes when is not decided here.
+
+use std::collections::BTreeMap;
+
+use super::spec::{Move, Spec};
+use super::state::{Phase, State};
+use crate::config::model::Strategy;
+use crate::effect::{Effect, Hook, Outcome, Share, Traffic};
+use crate::release::{ReleaseId, RevisionId};
+
+/// The effects that a phase begins with, in order.
+pub(super) fn effects_of(state: &State) -> Vec<Effect> {
+    let spec = &state.spec;
+    match state.phase {
+        Phase::Preparing => preparing(spec),
+        Phase::Clearing => vec![spec.route(None, 0, Named::Neither)],
+        Phase::ClearingStop => spec.leaving(true).map(stop_revision).collect(),
+        Phase::Starting => starting(spec),
+        // `recreate` has stopped the old revisions by now: only the new ones may be named.
+        Phase::Previewing if spec.strategy_stops_first() => {
+            vec![spec.route(spec.previous.as_ref(), 0, Named::New)]
+        }
+        Phase::Previewing => vec![spec.route(spec.previous.as_ref(), 0, Named::Both)],
+        Phase::Testing => spec.hooks(Hook::SmokeTest),
+        Phase::Shifting(n) => {
+            let weight = spec.steps[n];
+            let settings = if weight == 100 { None } else { spec.previous.as_ref() };
+            vec![spec.route(settings, weight, Named::Both)]
+        }
+        Phase::Swapping => swapping(spec),
+        Phase::Finishing => spec.hooks(Hook::PostDeploy),
+        Phase::Retiring => retiring(spec),
+        Phase::Recording => vec![Effect::Record {
+            release: spec.release.clone(),
+            outcome: state.verdict.clone().unwrap_or(Outcome::Deployed),
+        }],
+        Phase::BackStarting => back_starting(spec),
+        Phase::BackShifting => vec![spec.route(spec.previous.as_ref(), 0, Named::Old)],
+        Phase::BackStopping => back_stopping(spec),
+        Phase::New
+        | Phase::ClearingDrain
+        | Phase::Watching
+        | Phase::Draining
+        | Phase::BackDraining
+        | Phase::Finished => Vec::new(),
+    }
+}
+
+fn preparing(spec: &Spec) -> Vec<Effect> {
+    let release = || spec.release.clone();
+    let new: Vec<&Move> = spec.moves.iter().filter(|m| m.is_new()).collect();
+    let mut effects: Vec<Effect> = new
+        .iter()
+        .map(|m| Effect::StoreArtifact { release: release(), component: m.component.clone() })
+        .collect();
+    if !new.is_empty() {
+        effects.push(Effect::SealSecrets { release: release() });
+    }
+    effects.extend(spec.hooks(Hook::PreDeploy));
+    effects.extend(
+        new.iter()
+            .filter(|m| m.migrate)
+            .map(|m| Effect::Migrate { release: release(), component: m.component.clone() }),
+    );
+    effects
+}
+
+fn starting(spec: &Spec) -> Vec<Effect> {
+    spec.moves
+        .iter()
+        .filter(|m| (m.port && m.is_new()) || m.is_scaled())
+        .map(|m| spec.start(&spec.release, m, m.to.as_ref()))
+        .collect()
+}
+
+fn swapping(spec: &Spec) -> Vec<Effect> {
+    let mut effects: Vec<Effect> = spec.leaving(false).map(stop_revision).collect();
+    effects.extend(spec.starting(false).map(|m| spec.start(&spec.release, m, m.to.as_ref())));
+    effects
+}
+
+fn retiring(spec: &Spec) -> Vec<Effect> {
+    spec.leaving(true)
+        .map(|(component, revision)| match spec.rollback_window_ms {
+            0 => Effect::StopRevision { component, revision },
+            for_ms => Effect::KeepWarm { component, revision, for_ms },
+        })
+        .collect()
+}
+
+/// Everything of the old release that may have been stopped or scaled is brought back first.
+fn back_starting(spec: &Spec) -> Vec<Effect> {
+    let Some(previous) = &spec.previous else { return Vec::new() };
+    let mut effects: Vec<Effect> = Vec::new();
+    for m in spec.starting(false) {
+        if let Some(to) = &m.to {
+            effects.push(stop_revision((m.component.clone(), to.clone())));
+        }
+    }
+    effects.extend(
+        spec.moves
+            .iter()
+            .filter(|m| m.from.is_some() && (m.leaving().is_some() || m.is_scaled()))
+            .map(|m| spec.start(previous, m, m.from.as_ref())),
+    );
+    effects
+}
+
+fn back_stopping(spec: &Spec) -> Vec<Effect> {
+    spec.moves
+        .iter()
+        .filter(|m| m.is_new())
+        .filter_map(|m| Some(stop_revision((m.component.clone(), m.to.clone()?))))
+        .collect()
+}
+
+fn stop_revision((component, revision): (String, RevisionId)) -> Effect {
+    Effect::StopRevision { component, revision }
+}
+
+/// The revisions that have just lost their traffic.
+pub(super) fn losing_traffic(state: &State) -> Vec<(String, RevisionId)> {
+    if state.is_turning_back() {
+        return state
+            .spec
+            .starting(true)
+            .filter_map(|m| Some((m.component.clone(), m.to.clone()?)))
+            .collect();
+    }
+    state.spec.leaving(true).collect()
+}
+
+impl State {
+    /// The revisions whose requests the machine waits for to end.
+    pub fn draining(&self) -> Vec<RevisionId> {
+        losing_traffic(self).into_iter().map(|(_, revision)| revision).collect()
+    }
+}
+
+/// Which of the revisions that change a split names.
+#[derive(Clone, Copy)]
+enum Named {
+    Both,
+    Old,
+    New,
+    Neither,
+}
+
+impl Spec {
+    /// Whether old processes are stopped before new ones are started.
+    pub(super) fn strategy_stops_first(&self) -> bool {
+        self.strategy == Strategy::Recreate && self.leaving(true).next().is_some()
+    }
+
+    fn leaving(&self, port: bool) -> impl Iterator<Item = (String, RevisionId)> {
+        self.moves
+            .iter()
+            .filter(move |m| m.port == port)
+            .filter_map(|m| Some((m.component.clone(), m.leaving()?.clone())))
+    }
+
+    fn hooks(&self, hook: Hook) -> Vec<Effect> {
+        self.moves
+            .iter()
+            .filter(|m| m.hooks.contains(&hook))
+            .map(|m| Effect::RunHook {
+                release: self.release.clone(),
+                component: m.component.clone(),
+                hook,
+            })
+            .collect()
+    }
+
+    fn start(&self, release: &ReleaseId, m: &Move, revision: Option<&RevisionId>) -> Effect {
+        Effect::StartRevision {
+            release: release.clone(),
+            component: m.component.clone(),
+            revision: revision.expect("only moves with a revision are started").clone(),
+        }
+    }
+
+    /// The split with `weight` percent on the new release. A new revision without weight is named
+    /// so that it can be previewed. Components that do not change keep their traffic throughout.
+    fn route(&self, settings: Option<&ReleaseId>, weight: u32, named: Named) -> Effect {
+        let mut traffic = Traffic {
+            settings: settings.unwrap_or(&self.release).clone(),
+            shares: BTreeMap::new(),
+        };
+        let (old, new) = match named {
+            Named::Both => (weight < 100, true),
+            Named::Old => (true, false),
+            Named::New => (false, true),
+            Named::Neither => (false, false),
+        };
+        for m in self.moves.iter().filter(|m| m.port) {
+            let mut shares = Vec::new();
+            let share = |revision: &RevisionId, weight, canary| Share {
+                revision: revision.clone(),
+                weight,
+                canary,
+            };
+            match (&m.from, &m.to) {
+                (Some(from), Some(to)) if from == to => shares.push(share(from, 100, false)),
+                (from, to) => {
+                    shares
+                        .extend(from.iter().filter(|_| old).map(|r| share(r, 100 - weight, false)));
+                    shares
+                        .extend(to.iter().filter(|_| new).map(|r| share(r, weight, weight < 100)));
+                }
+            }
+            if !shares.is_empty() {
+                traffic.shares.insert(m.component.clone(), shares);
+            }
+        }
+        Effect::Route { traffic }
+    }
+}
