@@ -48,11 +48,16 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 
 answers() { (: <"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
-port=8080
+# What the project says, unless somebody else has it on this machine.
+port=8080 metrics_port=9090
 settings=()
 while answers "$port"; do
-    port=$((20000 + RANDOM % 12000))
-    settings=(--set "edge.listen=127.0.0.1:$port")
+    port=$((20000 + RANDOM % 6000))
+    settings+=(--set "edge.listen=127.0.0.1:$port")
+done
+while answers "$metrics_port"; do
+    metrics_port=$((26000 + RANDOM % 6000))
+    settings+=(--set "edge.metrics_listen=127.0.0.1:$metrics_port")
 done
 url=http://127.0.0.1:$port
 
@@ -80,13 +85,13 @@ ask_until_stopped() {
 ask_until_stopped &
 client=$!
 run neuroca-deploy apply development -y "${settings[@]}" \
-    --set components.api.env.NEUROCA_LOG_LEVEL=debug
+    --set components.api.env.NEUROCA_LOG_LEVEL=warn
 note "the client is still asking"
 
 title "4. Deploy a release that never gets ready: it is turned back by itself"
 status=0
 run neuroca-deploy apply development -y "${settings[@]}" \
-    --set components.api.env.NEUROCA_LOG_LEVEL=debug \
+    --set components.api.env.NEUROCA_LOG_LEVEL=warn \
     --set components.api.health.path=/nope \
     --set components.api.health.start_timeout=5s || status=$?
 note "exit $status (5: not healthy, and traffic is on the old release)"

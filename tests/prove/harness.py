@@ -151,7 +151,12 @@ class Project:
             shutil.copy2(Path(bin_dir) / name, self.bin / name)
         self.tool = self.bin / "neuroca-deploy"
         self.port = port or free_port()
-        self.settings = [f"edge.listen=127.0.0.1:{self.port}", *settings]
+        self.metrics_port = free_port()
+        self.settings = [
+            f"edge.listen=127.0.0.1:{self.port}",
+            f"edge.metrics_listen=127.0.0.1:{self.metrics_port}",
+            *settings,
+        ]
         self.environ = {
             "HOME": str(self.home),
             "PATH": f"{self.bin}:{os.environ['PATH']}",
