@@ -50,15 +50,11 @@ trap 'exit 143' TERM
 answers() { (: <"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 # What the project says, unless somebody else has it on this machine.
 port=8080 metrics_port=9090
+while answers "$port"; do port=$((20000 + RANDOM % 6000)); done
+while answers "$metrics_port"; do metrics_port=$((26000 + RANDOM % 6000)); done
 settings=()
-while answers "$port"; do
-    port=$((20000 + RANDOM % 6000))
-    settings+=(--set "edge.listen=127.0.0.1:$port")
-done
-while answers "$metrics_port"; do
-    metrics_port=$((26000 + RANDOM % 6000))
-    settings+=(--set "edge.metrics_listen=127.0.0.1:$metrics_port")
-done
+((port == 8080)) || settings+=(--set "edge.listen=127.0.0.1:$port")
+((metrics_port == 9090)) || settings+=(--set "edge.metrics_listen=127.0.0.1:$metrics_port")
 url=http://127.0.0.1:$port
 
 title "1. A project, and what would be done with it"
