@@ -24,9 +24,14 @@ fn parse(text: &str, units: &[(&str, u64)], example: &str) -> Result<u64, String
     let (number, unit) = text.split_at(split);
     let (_, factor) = units.iter().find(|(name, _)| *name == unit.trim()).ok_or_else(|| {
         let names: Vec<_> = units.iter().map(|(name, _)| *name).collect();
-        format!("`{text}` needs a whole number and one of {}, for example `{example}`", names.join(", "))
+        format!(
+            "`{text}` needs a whole number and one of {}, for example `{example}`",
+            names.join(", ")
+        )
     })?;
-    let number: u64 = number.parse().map_err(|_| format!("`{text}` does not start with a whole number, for example `{example}`"))?;
+    let number: u64 = number.parse().map_err(|_| {
+        format!("`{text}` does not start with a whole number, for example `{example}`")
+    })?;
     number.checked_mul(*factor).ok_or_else(|| format!("`{text}` is too large"))
 }
 
@@ -35,7 +40,7 @@ fn render(value: u64, units: &[(&str, u64)]) -> String {
     let (name, factor) = units
         .iter()
         .rev()
-        .find(|(_, factor)| value != 0 && value % factor == 0)
+        .find(|(_, factor)| value != 0 && value.is_multiple_of(*factor))
         .unwrap_or(&units[0]);
     format!("{}{name}", value / factor)
 }
