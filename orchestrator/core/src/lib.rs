@@ -10,4 +10,5 @@ pub mod journal;
 pub mod observed;
 pub mod plan;
 pub mod release;
+pub mod render;
 pub mod rollout;

@@ -14,5 +14,8 @@ pub fn defaults() -> &'static [(&'static str, &'static str)] {
         "environments/development.yaml",
         "environments/production.yaml",
         "environments/staging.yaml",
+        "templates/compose/docker-compose.yml.tera",
+        "templates/local/components.md.tera",
+        "templates/local/neuroca-deploy.service.tera",
     ]
 }

@@ -1,0 +1,61 @@
+//! Why a template gives no document, and where.
+
+use std::fmt;
+
+use serde::Serialize;
+use tera::{Error, ErrorKind};
+
+/// One problem in a template; line and column count from one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RenderError {
+    pub file: String,
+    pub line: usize,
+    pub column: usize,
+    pub message: String,
+}
+
+/// All problems of a set of templates.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct RenderErrors(pub Vec<RenderError>);
+
+impl RenderError {
+    pub(super) fn at(file: &str, line: usize, column: usize, message: String) -> Self {
+        Self { file: file.into(), line, column, message }
+    }
+
+    /// `file` is named when the error does not say where it happened.
+    pub(super) fn new(error: &Error, file: &str) -> Self {
+        match error.kind() {
+            ErrorKind::SyntaxError(report) | ErrorKind::RenderingError(report) => {
+                let span = report.span();
+                let file = match report.filename() {
+                    "" => file,
+                    named => named,
+                };
+                Self::at(file, span.start_line, span.start_col + 1, report.message().to_string())
+            }
+            other => Self::at(file, 1, 1, other.to_string()),
+        }
+    }
+}
+
+impl fmt::Display for RenderError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}: {}", self.file, self.line, self.column, self.message)
+    }
+}
+
+impl fmt::Display for RenderErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, error) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            write!(f, "{error}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for RenderErrors {}
