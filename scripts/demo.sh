@@ -81,13 +81,13 @@ ask_until_stopped() {
 ask_until_stopped &
 client=$!
 run neuroca-deploy apply development -y "${settings[@]}" \
-    --set components.api.env.NEUROCA_LOG_LEVEL=warn
+    --set components.api.env.NEUROCA_LOG_LEVEL=warning
 note "the client is still asking"
 
 title "4. Deploy a release that never gets ready: it is turned back by itself"
 status=0
 run neuroca-deploy apply development -y "${settings[@]}" \
-    --set components.api.env.NEUROCA_LOG_LEVEL=warn \
+    --set components.api.env.NEUROCA_LOG_LEVEL=warning \
     --set components.api.health.path=/nope \
     --set components.api.health.start_timeout=5s || status=$?
 note "exit $status (5: not healthy, and traffic is on the old release)"

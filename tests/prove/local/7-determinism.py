@@ -69,7 +69,7 @@ def one_run(project, checkout, chance, number, phase):
     plan_file = project.root / f"plan-{phase}-{number}.json"
     sets = project.sets(
         "components.api.secrets.NEUROCA_SECRET_KEY=env:NCA_DETERMINISM_SECRET",
-        "components.api.env.NEUROCA_LOG_LEVEL=warn",
+        "components.api.env.NEUROCA_LOG_LEVEL=warning",
     )
     how = {
         "env": noise(chance, project),

@@ -104,9 +104,9 @@ def error_paths(run, project, base, env, canary):
     """What goes wrong, each with -vv, which is where values slip out."""
     sets = project.sets(*base)
     plan = project.root / "edited.plan"
-    run("-vv", "plan", "development", *sets, "--set", "components.api.env.NEUROCA_LOG_LEVEL=warn",
+    run("-vv", "plan", "development", *sets, "--set", "components.api.env.NEUROCA_LOG_LEVEL=warning",
         "--out", plan, env=env, expect=0)
-    plan.write_bytes(plan.read_bytes().replace(b'"warn"', b'"info"', 1))
+    plan.write_bytes(plan.read_bytes().replace(b'"warning"', b'"info"', 1))
     run("-vv", "apply", "--plan", plan, "-y", env=env, expect=7)
     run("-vv", "show", plan, env=env)
     run("-vv", "apply", "nowhere", "-y", env=env, expect=64)
