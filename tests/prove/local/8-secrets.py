@@ -185,7 +185,12 @@ def main():
         source = project.bin / "llm-key"
         source.write_bytes(by_file.value)
         source.chmod(0o600)
-        base = (REFERENCE, BY_FILE.format(source))
+        base = (
+            REFERENCE,
+            BY_FILE.format(source),
+            # Without a provider its key would be refused.
+            "components.api.env.NEUROCA_LLM_PROVIDER=openai",
+        )
         run = Run(project, canaries)
         env = {"PROVE_CANARY": first.value.decode()}
         with Watch(project, canaries) as watch:
