@@ -23,6 +23,7 @@ mod tree;
 mod typed;
 pub mod units;
 
+pub(crate) use errors::suggest;
 pub use errors::{ConfigError, ConfigErrors, Place};
 pub use origins::{Explained, Origins, explain};
 pub use resolve::{Inputs, Resolved, SourceFile, base_of, extends_of, resolve};

@@ -67,7 +67,9 @@ pub fn render(
             Ok(text) => {
                 if let Some((other, _)) = documents.insert(path.clone(), (&file.name, text)) {
                     let message = format!("this and {other} both make `{path}`");
-                    errors.push(RenderError::at(&file.name, 1, 1, message));
+                    errors.push(
+                        RenderError::at(&file.name, 1, 1, message).with_hint("rename one of them"),
+                    );
                 }
             }
         }

@@ -5,6 +5,8 @@ use std::fmt;
 use serde::Serialize;
 use tera::{Error, ErrorKind};
 
+use crate::config::suggest;
+
 /// One problem in a template; line and column count from one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RenderError {
@@ -12,6 +14,8 @@ pub struct RenderError {
     pub line: usize,
     pub column: usize,
     pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
 }
 
 /// All problems of a set of templates.
@@ -21,7 +25,12 @@ pub struct RenderErrors(pub Vec<RenderError>);
 
 impl RenderError {
     pub(super) fn at(file: &str, line: usize, column: usize, message: String) -> Self {
-        Self { file: file.into(), line, column, message }
+        let hint = hint(&message);
+        Self { file: file.into(), line, column, message, hint }
+    }
+
+    pub(super) fn with_hint(self, hint: &str) -> Self {
+        Self { hint: Some(hint.into()), ..self }
     }
 
     /// `file` is named when the error does not say where it happened.
@@ -42,8 +51,23 @@ impl RenderError {
 
 impl fmt::Display for RenderError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}: {}", self.file, self.line, self.column, self.message)
+        write!(f, "{}:{}:{}: {}", self.file, self.line, self.column, self.message)?;
+        match &self.hint {
+            Some(hint) => write!(f, "\n  hint: {hint}"),
+            None => Ok(()),
+        }
     }
+}
+
+/// What the engine's message suggests: it lists the names that are defined.
+fn hint(message: &str) -> Option<String> {
+    if message.contains("`undefined`") {
+        return Some("the name is not defined; check how it is spelt".into());
+    }
+    let (before, known) = message.split_once(" is not defined. Available ")?;
+    let (_, word) = before.split_once('`')?;
+    let (_, known) = known.split_once(": ")?;
+    suggest(word.trim_end_matches('`'), known.split(", "))
 }
 
 impl fmt::Display for RenderErrors {

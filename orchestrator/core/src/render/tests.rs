@@ -258,10 +258,19 @@ fn compose_is_read_back_as_it_was_meant() {
 
 #[test]
 fn an_undefined_variable_is_an_error_with_its_place() {
-    let context = json!({ "edge": { "listen": "x" } });
-    assert_snapshot!(one("# one\n  {{ edge.lisen }}\n", context.clone()).unwrap_err(), @"templates/a.tera:2:11: Field `lisen` is not defined. Available fields: listen");
-    assert_snapshot!(one("{{ projct }}", context.clone()).unwrap_err(), @"templates/a.tera:1:4: Variable `projct` is not defined. Available variables: edge");
-    assert_snapshot!(one("{% for c in components %}{% endfor %}", context).unwrap_err(), @"templates/a.tera:1:13: Iteration not possible on type `undefined`");
+    let context = json!({ "edge": { "listen": "x" }, "project": "x" });
+    assert_snapshot!(one("# one\n  {{ edge.lisen }}\n", context.clone()).unwrap_err(), @r"
+    templates/a.tera:2:11: Field `lisen` is not defined. Available fields: listen
+      hint: did you mean `listen`?
+    ");
+    assert_snapshot!(one("{{ projct }}", context.clone()).unwrap_err(), @r"
+    templates/a.tera:1:4: Variable `projct` is not defined. Available variables: edge, project
+      hint: did you mean `project`?
+    ");
+    assert_snapshot!(one("{% for c in components %}{% endfor %}", context).unwrap_err(), @r"
+    templates/a.tera:1:13: Iteration not possible on type `undefined`
+      hint: the name is not defined; check how it is spelt
+    ");
 }
 
 #[test]
@@ -286,7 +295,9 @@ fn all_broken_templates_are_named() {
     assert_snapshot!(render(&templates, &json!({ "y": "b: c", "z": 1 })).unwrap_err(), @r"
     templates/a.tera:1:4: Variable `x` is not defined. Available variables: y, z
     templates/b.yaml.tera:1:1: `b.yaml` would not be valid YAML at line 1, column 5: mapping values are not allowed in this context
+      hint: put values through the filter `quoted`: {{ value | quoted }}
     templates/c/a.yaml:1:1: this and templates/c/a.yaml.tera both make `c/a.yaml`
+      hint: rename one of them
     ");
 }
 

@@ -20,7 +20,8 @@ pub(super) fn check(path: &str, text: String, template: &str) -> Result<String, 
                 marker.col() + 1,
                 error.info()
             );
-            Err(RenderError::at(template, 1, 1, message))
+            Err(RenderError::at(template, 1, 1, message)
+                .with_hint("put values through the filter `quoted`: {{ value | quoted }}"))
         }
     }
 }

@@ -122,3 +122,18 @@ fn the_schema_asks_for_nothing_at_the_top_and_is_the_same_each_time() {
     let env = &schema["$defs"]["Component"]["properties"]["env"]["additionalProperties"];
     assert_eq!(env["anyOf"][1]["type"], "null", "null takes back: {env}");
 }
+
+#[test]
+fn the_environments_of_the_example_are_valid() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/hello/");
+    let read = |name: &str| {
+        let path = format!("{folder}{name}");
+        file(name, &std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}")))
+    };
+    let mut files = vec![read("environments/development.yaml")];
+    while let Some(base) = base_of(&files).expect("a chain") {
+        files.push(read(&base));
+    }
+    files.reverse();
+    resolve(&Inputs { files, ..Inputs::default() }).unwrap_or_else(|e| panic!("{e}"));
+}
