@@ -54,8 +54,8 @@ pub fn extends_of(file: &SourceFile) -> Result<Option<String>, ConfigErrors> {
 }
 
 /// The file to read before `read`, the files read so far with the environment file first: the one
-/// that the last of them extends, relative to the project. A file cannot extend itself, not even
-/// through others.
+/// that the last of them extends, relative to the project; `base` stands for `base.yaml`. A file cannot
+/// extend itself, not even through others.
 pub fn base_of(read: &[SourceFile]) -> Result<Option<String>, ConfigErrors> {
     let Some(last) = read.last() else { return Ok(None) };
     let Some(base) = extends_of(last)? else { return Ok(None) };
@@ -74,7 +74,10 @@ pub fn base_of(read: &[SourceFile]) -> Result<Option<String>, ConfigErrors> {
             name => parts.push(name),
         }
     }
-    let name = parts.join("/");
+    let mut name = parts.join("/");
+    if !name.ends_with(".yaml") && !name.ends_with(".yml") {
+        name.push_str(".yaml");
+    }
     if read.iter().any(|file| file.name == name) {
         problem =
             Some(format!("`extends: {base}` leads back to {name}, which is extended already"));

@@ -124,6 +124,10 @@ fn a_chain_of_files_stays_in_the_project_and_ends() {
         base("environments/eu/a.yaml", "extends: ../base.yaml"),
         Ok(Some("environments/base.yaml".into()))
     );
+    assert_eq!(
+        base("environments/a.yaml", "extends: base"),
+        Ok(Some("environments/base.yaml".into()))
+    );
     assert_eq!(base("environments/a.yaml", "project: x"), Ok(None));
     assert_snapshot!(base("environments/a.yaml", "extends: ../../etc/base.yaml").unwrap_err(), @"environments/a.yaml:1:10: `extends: ../../etc/base.yaml` leads out of the project");
     assert_snapshot!(base("environments/a.yaml", "extends: /etc/base.yaml").unwrap_err(), @"environments/a.yaml:1:10: `extends: /etc/base.yaml` must be relative to this file");
