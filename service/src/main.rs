@@ -9,9 +9,6 @@ use neuroca::config::{NAMES, Settings};
 use neuroca::lifecycle::Shutdown;
 use neuroca::store::Migrated;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 const FAILED: u8 = 1;
 /// As the orchestrator's: usage or configuration.
 const MISCONFIGURED: u8 = 64;

@@ -143,17 +143,39 @@ async fn accept(listener: TcpListener, router: Router, lifecycle: Lifecycle) -> 
             Some(_) = connections.join_next() => {}
         }
     }
-    // Closing the listener would reset whoever is in its backlog: they have connected already.
-    while let Some(Ok((stream, _))) = listener.accept().now_or_never() {
+    for stream in backlog(listener) {
         connections.spawn(connection(stream, router.clone(), lifecycle.clone()));
     }
-    drop(listener);
     tracing::info!(open = connections.len(), "stopped listening");
     let all = async { while connections.join_next().await.is_some() {} };
     match tokio::time::timeout(FLIGHT_LIMIT, all).await {
         Ok(()) => 0,
         Err(_) => connections.len(),
     }
+}
+
+/// Closes the listener and returns who was in its backlog: they have connected already, and
+/// closing would reset them. The kernel is asked itself, because the runtime may not have heard
+/// of the last ones yet. One that comes between the last look and the close is reset; there is
+/// no way to close a listening socket without that, so whoever routes has to stop before.
+fn backlog(listener: TcpListener) -> Vec<TcpStream> {
+    let mut waiting = Vec::new();
+    let listener = match listener.into_std() {
+        Ok(listener) => listener,
+        Err(error) => {
+            tracing::warn!(%error, "cannot empty the backlog");
+            return waiting;
+        }
+    };
+    while let Ok((stream, _)) = listener.accept() {
+        // Unlike the runtime's own accept, this one gives a blocking stream.
+        let adopted = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
+        match adopted {
+            Ok(stream) => waiting.push(stream),
+            Err(error) => tracing::warn!(%error, "accept"),
+        }
+    }
+    waiting
 }
 
 async fn connection(stream: TcpStream, router: Router, lifecycle: Lifecycle) {

@@ -205,3 +205,25 @@ fn it_outlives_the_reader_of_its_log() {
     child.kill().expect("killed");
     child.wait().expect("it ends");
 }
+
+#[test]
+fn it_is_alive_but_not_started_while_the_database_is_silent() {
+    let dir = migrated();
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = silent.local_addr().expect("an address").port();
+    let mut command = neuroca(dir.path(), "serve");
+    command.env("NEUROCA_DB_URL", format!("postgres://ann:hunter2-canary@127.0.0.1:{port}/x"));
+    let mut service = Running::start(command);
+    let line = service.line("listening");
+    assert!(!line.to_string().contains("hunter2"), "{line}");
+    service.address = line["address"].as_str().expect("text").to_owned();
+    assert_eq!(service.get("/health/live").status, 200);
+    for path in ["/health/startup", "/health/ready", "/health"] {
+        assert_eq!(service.get(path).status, 503, "{path}");
+    }
+    let refused = service.get("/v1/memories");
+    assert_eq!(refused.problem(), "unavailable");
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    service.signal("TERM");
+    assert!(service.wait().success());
+}

@@ -1,6 +1,7 @@
 //! Takes values out of a set of variables and collects what is wrong with them.
 //!
-//! Knows which names exist, not what they mean. Never quotes a value: any of them may be secret.
+//! Knows which names exist, not what they mean. Never quotes a value, since any of them may be
+//! secret; the path of a `_FILE` is none.
 
 use std::collections::BTreeMap;
 

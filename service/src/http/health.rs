@@ -16,7 +16,8 @@ use crate::schema::{SCHEMA_MAX, SCHEMA_MIN, SchemaState, check};
 
 /// A runtime that did not turn for so long is stuck.
 const STUCK: Duration = Duration::from_secs(10);
-const DATABASE_PATIENCE: Duration = Duration::from_secs(2);
+/// Shorter than the patience of a probe, so that it gets the reason and not a time-out.
+const DATABASE_PATIENCE: Duration = Duration::from_secs(1);
 
 type Answer = (StatusCode, Json<Value>);
 
