@@ -15,8 +15,8 @@ use crate::config::service_parameters;
 ///   `secrets` a list of `name`, `source` (`env` or `file`) and `from`, `secret_files` those of them that
 ///   the component can read from a file itself (`NAME_FILE`), and `front` whether it answers `/`;
 /// - `migrating` and `reading_files`: names of the components that migrate, and of those with `secret_files`;
-/// - `host`: the conventional places on a machine: `binary`, `project`, `state`, `user`. Who knows better
-///   replaces them.
+/// - `host`: the conventional places on a machine: `binary`, `project` (its folder), `state` (the
+///   folder of `--state-dir`), `user`. Who knows better replaces them.
 ///
 /// No secret value is in it.
 pub fn context(name: &str, environment: &Environment) -> Value {
@@ -35,7 +35,7 @@ pub fn context(name: &str, environment: &Environment) -> Value {
     context["host"] = json!({
         "binary": "/usr/local/bin/neuroca-deploy",
         "project": format!("/etc/neuroca-deploy/{}", environment.project),
-        "state": format!("/var/lib/neuroca-deploy/{}", environment.project),
+        "state": "/var/lib/neuroca-deploy",
         "user": "neuroca-deploy",
     });
     context

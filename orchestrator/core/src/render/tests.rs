@@ -220,7 +220,9 @@ fn unit_file() {
     Type=exec
     User=neuroca-deploy
     WorkingDirectory=/etc/neuroca-deploy/shop
-    ExecStart="/usr/local/bin/neuroca-deploy" --project "/etc/neuroca-deploy/shop" local supervise "test"
+    StateDirectory=neuroca-deploy
+    StateDirectoryMode=0700
+    ExecStart="/usr/local/bin/neuroca-deploy" --project "/etc/neuroca-deploy/shop" --state-dir "/var/lib/neuroca-deploy" local supervise "test"
     Restart=always
     RestartSec=1
     # Components, edge and keeper outlive the supervisor, so that its upgrade or its death is no outage.
