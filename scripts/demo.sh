@@ -22,10 +22,12 @@ run() {
 title "Building (the first time takes a few minutes)"
 run cargo build --locked --release -p neuroca-deploy -p neuroca-service
 bin=${CARGO_TARGET_DIR:-$PWD/target}/release
-PATH=$(cd "$bin" && pwd):$PATH
-export PATH
+bin=$(cd "$bin" && pwd)
+export PATH=$bin:$PATH
 
 project=$(mktemp -d "${TMPDIR:-/tmp}/neuroca-demo.XXXXXX")
+# Beside the project, and not where a real installation of this machine has its state.
+export NEUROCA_DEPLOY_STATE_DIR=$project/.state
 deployed=false
 client=""
 stop_client() {
@@ -119,7 +121,9 @@ if [[ ${DEMO_STOP:-} != 1 ]]; then
   address   $url
   project   $project
   try       curl -s $url/version
-            $bin/neuroca-deploy --project $project logs development api
-  stop      $bin/neuroca-deploy --project $project destroy development -y && rm -r $project
+            export NEUROCA_DEPLOY_STATE_DIR=$NEUROCA_DEPLOY_STATE_DIR PATH=$bin:\$PATH
+            cd $project && neuroca-deploy logs development api
+  stop      neuroca-deploy --project $project --state-dir $project/.state destroy development -y
+            rm -r $project
 END
 fi

@@ -163,6 +163,8 @@ class Project:
             "LANG": "C.UTF-8",
             # What it drops anywhere has to be found by the scripts, and to go with the folder.
             "TMPDIR": str(self.tmp),
+            # Without it root's state would go where a real installation keeps its own.
+            "NEUROCA_DEPLOY_STATE_DIR": str(self.home / "state"),
         }
         self.spawned = set()
         self.ok("init", str(self.dir), project=False)
