@@ -211,10 +211,8 @@ impl Going {
         response.map(|body| {
             let empty = body.is_end_stream();
             let mut lease = Some(lease);
-            if empty {
-                if let Some(lease) = lease.take() {
-                    lease.give_back();
-                }
+            if let Some(lease) = lease.take_if(|_| empty) {
+                lease.give_back();
             }
             Answer::Passed(Box::new(Passed { body, in_flight, lease, end }))
         })
@@ -243,10 +241,9 @@ impl Going {
             headers.insert(header::UPGRADE, upgrade);
         }
         // HTTP/2 has the host in the request line.
-        if let Some(authority) = authority.filter(|_| !headers.contains_key(header::HOST)) {
-            if let Ok(host) = HeaderValue::from_str(authority.as_str()) {
-                headers.insert(header::HOST, host);
-            }
+        let missing = authority.filter(|_| !headers.contains_key(header::HOST));
+        if let Some(host) = missing.and_then(|a| HeaderValue::from_str(a.as_str()).ok()) {
+            headers.insert(header::HOST, host);
         }
         headers.insert(REQUEST_ID, id.clone());
         headers.append(FORWARDED_FOR, peer.address.clone());
@@ -282,10 +279,10 @@ impl Going {
         let connect = self.connect_timeout;
         tokio::task::spawn_local(async move {
             let sent = tokio::time::timeout(limit, pool.send(&mirror, connect, copy)).await;
-            if let Ok(Ok((response, lease))) = sent {
-                if response.into_body().collect().await.is_ok() {
-                    lease.give_back();
-                }
+            if let Ok(Ok((response, lease))) = sent
+                && response.into_body().collect().await.is_ok()
+            {
+                lease.give_back();
             }
         });
         Ok(Upload::Copied(Full::new(bytes)))
@@ -303,7 +300,7 @@ impl Going {
             match pool.send(address, self.connect_timeout, request).await {
                 Ok(answer) => return Ok(answer),
                 Err(Failure::Connect(unsent, error)) => {
-                    request = unsent;
+                    request = *unsent;
                     last = Some(error);
                 }
                 Err(Failure::Broken(error)) => return Err(broken(&error)),

@@ -37,7 +37,7 @@ pub struct Lease {
 /// Why no answer came.
 pub enum Failure {
     /// No connection; nothing was sent. The request can go elsewhere.
-    Connect(Request<Upload>, std::io::Error),
+    Connect(Box<Request<Upload>>, std::io::Error),
     /// Something may have been sent.
     Broken(hyper::Error),
 }
@@ -66,7 +66,7 @@ impl Pool {
         }
         let mut sender = match connect(address, connect_timeout).await {
             Ok(sender) => sender,
-            Err(error) => return Err(Failure::Connect(request, error)),
+            Err(error) => return Err(Failure::Connect(Box::new(request), error)),
         };
         match sender.try_send_request(request).await {
             Ok(response) => {
