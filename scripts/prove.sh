@@ -68,6 +68,6 @@ while read -r number script; do
 done < <(printf '%s\n' "${scripts[@]}" | sort -n)
 
 if ((${#missed[@]})); then
-    printf 'prove: %s figure %s\n' "$area" "${missed[@]}" >&2
+    printf "prove: $area figure %s\n" "${missed[@]}" >&2
     exit 1
 fi
