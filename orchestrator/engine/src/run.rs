@@ -133,10 +133,9 @@ async fn locked<T>(
     let renewing = async {
         loop {
             ports.clock.sleep(RENEW_EVERY).await;
-            match ports.store.renew(epoch).await {
-                Err(StoreError::Fenced) => return,
-                // A busy or full disk now may be fine at the next renewal; expiry decides.
-                Ok(()) | Err(_) => {}
+            // A busy or full disk now may be fine at the next renewal; expiry decides.
+            if let Err(StoreError::Fenced) = ports.store.renew(epoch).await {
+                return;
             }
         }
     };
