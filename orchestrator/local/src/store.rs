@@ -1,0 +1,158 @@
+//! The state of one environment in SQLite: releases, journal, history, lock, wanted processes.
+//!
+//! One connection, used from one process at a time; several processes may have one each. It knows
+//! no plan's meaning: it keeps and finds.
+
+mod digests;
+mod history;
+mod intents;
+mod journal;
+mod lock;
+mod port;
+mod retention;
+mod schema;
+mod sealed;
+mod wanted;
+
+use std::io;
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use neuroca_deploy_engine::ports::StoreError;
+use rusqlite::{Connection, ErrorCode};
+
+use crate::layout::StateDir;
+
+pub use retention::Pruned;
+pub use wanted::{Wanted, Warm};
+
+/// How long a statement waits for another process's write.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// The database of one environment.
+pub struct Store {
+    connection: Mutex<Connection>,
+    state: StateDir,
+}
+
+impl Store {
+    /// Opens the database, making or upgrading it if need be.
+    pub fn open(state: &StateDir) -> Result<Self, StoreError> {
+        let path = state.database();
+        let failed = |error| explain(state, error);
+        let new = !path.exists();
+        let connection = Connection::open(&path).map_err(failed)?;
+        connection.busy_timeout(BUSY).map_err(failed)?;
+        if new {
+            private(&path).map_err(|e| StoreError::Failed(format!("{}: {e}", path.display())))?;
+        }
+        let store = Self { connection: Mutex::new(connection), state: state.clone() };
+        schema::prepare(&mut store.db(), state)?;
+        Ok(store)
+    }
+
+    pub fn state(&self) -> &StateDir {
+        &self.state
+    }
+
+    fn db(&self) -> MutexGuard<'_, Connection> {
+        // A panic while it was held cannot have left half a transaction: those roll back.
+        self.connection.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Reads with one connection and explains what goes wrong.
+    fn read<T>(
+        &self,
+        query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        query(&self.db()).map_err(|e| explain(&self.state, e))
+    }
+
+    /// Writes in one transaction that has the write lock from its beginning, so that what it
+    /// reads is what it writes upon.
+    fn write<T>(
+        &self,
+        change: impl FnOnce(&rusqlite::Transaction<'_>) -> Result<T, WriteError>,
+    ) -> Result<T, StoreError> {
+        let mut db = self.db();
+        let attempt = || {
+            let tx = db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+            let value = change(&tx)?;
+            tx.commit()?;
+            Ok(value)
+        };
+        attempt().map_err(|error| match error {
+            WriteError::Refused(error) => error,
+            WriteError::Sql(error) => explain(&self.state, error),
+        })
+    }
+}
+
+/// Why a transaction was not done.
+enum WriteError {
+    Refused(StoreError),
+    Sql(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for WriteError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sql(error)
+    }
+}
+
+impl From<StoreError> for WriteError {
+    fn from(error: StoreError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+fn private(path: &std::path::Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
+}
+
+/// What went wrong, on what, and what to do.
+fn explain(state: &StateDir, error: rusqlite::Error) -> StoreError {
+    let path = state.database();
+    let path = path.display();
+    let failed = |hint: &str| {
+        StoreError::Failed(format!("cannot use the state database {path}: {error}\n  hint: {hint}"))
+    };
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            StoreError::Unusable(format!(
+                "the state database {path} is damaged: {error}\n  hint: what runs goes on; restore the file \
+                 from a copy, or move it away and apply again"
+            ))
+        }
+        Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
+            failed("make the state directory writable for this user, or choose another one")
+        }
+        Some(ErrorCode::DiskFull) => failed("the disk is full; make room and run the command again"),
+        Some(ErrorCode::SystemIoFailure) => {
+            failed("look at the disk: it may be full or failing; then run the command again")
+        }
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            failed("another process kept it locked; run the command again")
+        }
+        _ => failed("if it stays so, this is a defect worth a report"),
+    }
+}
+
+/// A value that is stored as JSON.
+fn to_json<T: serde::Serialize>(value: &T) -> String {
+    serde_json::to_string(value).expect("plain values have a JSON form")
+}
+
+/// A value that was stored as JSON, by this version or an older one.
+fn from_json<T: serde::de::DeserializeOwned>(what: &str, text: &str) -> Result<T, StoreError> {
+    serde_json::from_str(text).map_err(|e| {
+        StoreError::Unusable(format!(
+            "the state database holds a {what} that this version cannot read: {e}\n  hint: use the \
+             version that wrote it"
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests;

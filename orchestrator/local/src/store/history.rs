@@ -1,0 +1,61 @@
+//! Releases and what became of them.
+
+use neuroca_deploy_core::release::{Release, ReleaseId};
+use neuroca_deploy_engine::ports::{HistoryEntry, StoreError, Who};
+use rusqlite::OptionalExtension;
+
+use super::{Store, from_json};
+
+impl Store {
+    pub(super) fn current_release(&self) -> Result<Option<(u64, ReleaseId)>, StoreError> {
+        self.read(|db| {
+            db.query_row(
+                "SELECT id, release FROM journals WHERE deployed = 1 ORDER BY id DESC LIMIT 1",
+                [],
+                |row| Ok((row.get(0)?, ReleaseId(row.get(1)?))),
+            )
+            .optional()
+        })
+    }
+
+    /// A release's record, as long as it is kept.
+    pub fn release_record(&self, id: &ReleaseId) -> Result<Option<Release>, StoreError> {
+        let found: Option<String> = self.read(|db| {
+            db.query_row("SELECT record FROM releases WHERE id = ?1", [&id.0], |row| row.get(0))
+                .optional()
+        })?;
+        found.map(|text| from_json("release record", &text)).transpose()
+    }
+
+    pub(super) fn latest(&self, limit: usize) -> Result<Vec<HistoryEntry>, StoreError> {
+        let current = self.current_release()?.map(|(sequence, _)| sequence);
+        let rows: Vec<(HistoryEntry, Option<String>)> = self.read(|db| {
+            let mut query = db.prepare(
+                "SELECT id, release, version, rollback, user, reason, started_ms, ended_ms, outcome \
+                 FROM journals ORDER BY id DESC LIMIT ?1",
+            )?;
+            let rows = query.query_map([i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
+                let sequence = row.get(0)?;
+                let entry = HistoryEntry {
+                    sequence,
+                    release: ReleaseId(row.get(1)?),
+                    version: row.get(2)?,
+                    rollback: row.get(3)?,
+                    who: Who { user: row.get(4)?, reason: row.get(5)? },
+                    started_ms: row.get(6)?,
+                    ended_ms: row.get(7)?,
+                    current: Some(sequence) == current,
+                    outcome: None,
+                };
+                Ok((entry, row.get(8)?))
+            })?;
+            rows.collect()
+        })?;
+        rows.into_iter()
+            .map(|(mut entry, outcome)| {
+                entry.outcome = outcome.map(|text| from_json("outcome", &text)).transpose()?;
+                Ok(entry)
+            })
+            .collect()
+    }
+}

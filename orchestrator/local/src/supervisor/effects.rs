@@ -1,0 +1,321 @@
+//! The engine's effects, one at a time, each checked against the lock's epoch.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use neuroca_deploy_core::effect::{Effect, Traffic};
+use neuroca_deploy_core::release::{Release, ReleaseId, RevisionId};
+use neuroca_deploy_engine::ports::{Epoch, StoreError, TargetError};
+
+use super::replica::is_set;
+use super::revision::{self, Revision};
+use super::{Supervisor, table};
+use crate::keeper::client as keeper;
+use crate::kill_point;
+use crate::store::{Wanted, Warm};
+
+/// How long the edge may take to have a table before the driver is told to try again.
+const EDGE_CONFIRMS: Duration = Duration::from_secs(10);
+
+impl Supervisor {
+    /// Does one effect for the driver with this epoch.
+    pub(crate) async fn perform(
+        self: &Arc<Self>,
+        epoch: Epoch,
+        effect: Effect,
+    ) -> Result<(), TargetError> {
+        let _one_at_a_time = self.doing.lock().await;
+        let highest = self.store.epoch().map_err(away)?;
+        if epoch < highest {
+            return Err(TargetError::Fenced(format!(
+                "{} came with epoch {}, the lock is at {}",
+                effect.kind(),
+                epoch.0,
+                highest.0
+            )));
+        }
+        let state = self.state.path();
+        kill_point::reach(state, "supervisor", "before", effect.kind());
+        let done = self.do_it(&effect).await;
+        if let Err(error) = &done {
+            tracing::info!(kind = effect.kind(), %error, "not done");
+        } else {
+            kill_point::reach(state, "supervisor", "after", effect.kind());
+        }
+        done
+    }
+
+    async fn do_it(self: &Arc<Self>, effect: &Effect) -> Result<(), TargetError> {
+        match effect {
+            Effect::StartRevision { release, component, revision } => {
+                self.start_revision(release, component, revision).await
+            }
+            Effect::Route { traffic } => self.route(traffic).await,
+            Effect::EndStreams { revision, .. } => {
+                for edge in self.edges.living().await {
+                    edge.control
+                        .end_streams(&revision.0)
+                        .await
+                        .map_err(|e| TargetError::Unreachable(e.to_string()))?;
+                }
+                Ok(())
+            }
+            Effect::KeepWarm { revision, for_ms, .. } => self.keep_warm(revision, *for_ms),
+            Effect::StopRevision { revision, .. } => self.stop_revision(revision).await,
+            Effect::RunHook { release, component, hook } => {
+                self.run_hook(&self.record(release)?, component, *hook).await
+            }
+            Effect::Migrate { release, component } => {
+                self.migrate(&self.record(release)?, component).await
+            }
+            Effect::StoreArtifact { .. } | Effect::SealSecrets { .. } | Effect::Record { .. } => {
+                Err(TargetError::Refused(format!(
+                    "{} is done by the command, not by the supervisor",
+                    effect.kind()
+                )))
+            }
+        }
+    }
+
+    async fn start_revision(
+        self: &Arc<Self>,
+        release: &ReleaseId,
+        component: &str,
+        id: &RevisionId,
+    ) -> Result<(), TargetError> {
+        let record = self.record(release)?;
+        let spec = record.components.get(component);
+        let Some(spec) = spec.filter(|spec| spec.revision(component) == *id) else {
+            return Err(TargetError::Refused(format!(
+                "release {release} does not have the revision {id} of {component}"
+            )));
+        };
+        if spec.spec.port {
+            // Said now rather than when traffic is to be shifted.
+            self.reserve(&record).await?;
+        }
+        let wanted = Wanted {
+            component: component.into(),
+            release: release.clone(),
+            replicas: spec.spec.replicas,
+            warm: None,
+        };
+        self.store.want(id, &wanted).map_err(away)?;
+        revision::ensure(self, id, &wanted, &record);
+        self.shrink(id).await;
+        Ok(())
+    }
+
+    /// Stops the replicas that are too many, each after the edge has stopped sending to it.
+    async fn shrink(self: &Arc<Self>, id: &RevisionId) {
+        let (leaving, drain) = self.change(|world| {
+            let Some(revision) = world.revisions.get_mut(id) else { return (Vec::new(), 0) };
+            let most = revision.wanted;
+            let drain = revision.spec.spec.drain.0;
+            let surplus = revision.replicas.iter_mut().filter(|(index, _)| **index >= most);
+            let leaving = surplus
+                .filter(|(_, r)| !r.status.leaving)
+                .map(|(index, replica)| {
+                    replica.status.leaving = true;
+                    (*index, replica.stop.clone(), replica.gone.clone())
+                })
+                .collect();
+            (leaving, drain)
+        });
+        if leaving.is_empty() {
+            return;
+        }
+        let (supervisor, id) = (self.clone(), id.clone());
+        tokio::spawn(async move {
+            while let Err(why) = supervisor.publish().await {
+                tracing::debug!(%why, "the edge may still send to replicas that are to go");
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+            // The edge counts by revision, not by replica: the drain time has to pass.
+            tokio::time::sleep(Duration::from_millis(drain)).await;
+            for (index, stop, mut gone) in leaving {
+                stop.send_replace(true);
+                is_set(&mut gone).await;
+                supervisor.change(|world| {
+                    if let Some(revision) = world.revisions.get_mut(&id) {
+                        let left = revision.replicas.get(&index).is_some_and(|r| r.status.leaving);
+                        if left {
+                            revision.replicas.remove(&index);
+                        }
+                    }
+                });
+            }
+        });
+    }
+
+    async fn route(&self, traffic: &Traffic) -> Result<(), TargetError> {
+        let settings = self.record(&traffic.settings)?;
+        self.refuse_unready(traffic)?;
+        self.change(|world| world.traffic = Some(traffic.clone()));
+        let started = Instant::now();
+        loop {
+            // The table is written before an edge that has to be started reads it.
+            let published = self.publish().await;
+            let listening = self.listen(&settings).await;
+            match (listening, published) {
+                (Err(TargetError::Unreachable(_)), _) | (Ok(()), Err(_))
+                    if started.elapsed() < EDGE_CONFIRMS =>
+                {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                (Err(error), _) => return Err(error),
+                (Ok(()), Err(why)) => return Err(TargetError::Unreachable(why)),
+                (Ok(()), Ok(_)) => {
+                    let edges = self.edges.living().await;
+                    if self.in_force(&edges).as_ref() == Some(traffic) {
+                        return Ok(());
+                    }
+                    if started.elapsed() >= EDGE_CONFIRMS {
+                        return Err(TargetError::Unreachable(
+                            "the edge does not report the new weights".into(),
+                        ));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Nobody's share may grow who has no ready replica. What is in force may stay.
+    fn refuse_unready(&self, traffic: &Traffic) -> Result<(), TargetError> {
+        let world = self.world();
+        for (component, shares) in &traffic.shares {
+            for share in shares {
+                let before = world
+                    .traffic
+                    .iter()
+                    .filter_map(|t| t.shares.get(component))
+                    .flatten()
+                    .find(|s| s.revision == share.revision)
+                    .map_or(0, |s| s.weight);
+                let revision = world.revisions.get(&share.revision);
+                if revision.map_or(0, Revision::ready) == 0 && share.weight > before {
+                    return Err(TargetError::Refused(format!(
+                        "no replica of {} is ready: it gets no traffic",
+                        share.revision
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn listen(&self, settings: &Release) -> Result<(), TargetError> {
+        let listeners = table::listeners(&settings.edge, &self.project());
+        let drain = settings.components.values().map(|c| c.spec.drain.0).max().unwrap_or(0);
+        keeper::listen(&self.state, listeners, drain).await.map_err(told)
+    }
+
+    async fn reserve(&self, settings: &Release) -> Result<(), TargetError> {
+        let listeners = table::listeners(&settings.edge, &self.project());
+        keeper::reserve(&self.state, listeners).await.map_err(told)
+    }
+
+    fn keep_warm(&self, id: &RevisionId, for_ms: u64) -> Result<(), TargetError> {
+        let known = self.change(|world| {
+            let revision = world.revisions.get_mut(id)?;
+            // A repetition does not make it longer.
+            let warm = revision.warm.get_or_insert_with(|| Warm::lasting(for_ms)).clone();
+            Some(Wanted {
+                component: revision.component.clone(),
+                release: revision.release.clone(),
+                replicas: revision.wanted,
+                warm: Some(warm),
+            })
+        });
+        match known {
+            Some(wanted) => self.store.want(id, &wanted).map_err(away),
+            // Stopped already: there is nothing to keep.
+            None => Ok(()),
+        }
+    }
+
+    /// Stops all processes of the revision. Refused while the edge sends it any request.
+    pub(crate) async fn stop_revision(&self, id: &RevisionId) -> Result<(), TargetError> {
+        if !self.world().revisions.contains_key(id) {
+            return self.store.unwant(id).map_err(away);
+        }
+        self.refuse_routed(id).await?;
+        // Before the processes are gone: a successor then stops what is left of them.
+        self.store.unwant(id).map_err(away)?;
+        let replicas: Vec<_> = self.change(|world| {
+            let Some(revision) = world.revisions.get_mut(id) else { return Vec::new() };
+            let replicas = revision.replicas.values_mut();
+            replicas
+                .map(|replica| {
+                    replica.status.leaving = true;
+                    replica.stop.send_replace(true);
+                    replica.gone.clone()
+                })
+                .collect()
+        });
+        for mut gone in replicas {
+            is_set(&mut gone).await;
+        }
+        self.change(|world| world.revisions.remove(id));
+        Ok(())
+    }
+
+    async fn refuse_routed(&self, id: &RevisionId) -> Result<(), TargetError> {
+        let wanted = self.world().traffic.clone();
+        if wanted.is_none() {
+            return Ok(());
+        }
+        let edges = self.edges.living().await;
+        let Some(traffic) = self.in_force(&edges) else {
+            return Err(TargetError::Unreachable("the edge does not say whom it sends to".into()));
+        };
+        let sent = [Some(traffic), wanted].into_iter().flatten().any(|traffic| {
+            traffic.shares.values().flatten().any(|s| s.revision == *id && s.weight > 0)
+        });
+        if sent {
+            return Err(TargetError::Refused(format!(
+                "the edge sends requests to {id}: it is not stopped"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Stops every component, and then this process. What is wanted stays wanted.
+    pub(crate) async fn stop_everything(&self) {
+        let _doing = self.doing.lock().await;
+        let replicas: Vec<_> = self.change(|world| {
+            let all = world.revisions.values_mut().flat_map(|r| r.replicas.values_mut());
+            all.map(|replica| {
+                replica.stop.send_replace(true);
+                replica.gone.clone()
+            })
+            .collect()
+        });
+        for mut gone in replicas {
+            is_set(&mut gone).await;
+        }
+        self.ending.send_replace(true);
+    }
+
+    fn record(&self, release: &ReleaseId) -> Result<Release, TargetError> {
+        self.store.release_record(release).map_err(away)?.ok_or_else(|| {
+            TargetError::Refused(format!(
+                "the record of release {release} is not there\n  hint: it may have been pruned; see `history`"
+            ))
+        })
+    }
+}
+
+fn away(error: StoreError) -> TargetError {
+    match error {
+        StoreError::Unusable(why) => TargetError::Refused(why),
+        other => TargetError::Unreachable(other.to_string()),
+    }
+}
+
+fn told(error: keeper::KeeperError) -> TargetError {
+    match error {
+        keeper::KeeperError::Refused(why) => TargetError::Refused(why),
+        silent => TargetError::Unreachable(silent.to_string()),
+    }
+}

@@ -1,0 +1,140 @@
+//! Bringing the edge's table in line with the split that is wanted and with what is ready.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use neuroca_deploy_core::effect::Traffic;
+use neuroca_deploy_edge::Table;
+
+use super::edges::Edge;
+use super::launch::PROJECT_SETTING;
+use super::table::{self, Named};
+use super::Supervisor;
+use crate::layout::{StateDir, write_atomically};
+
+/// How often a new edge or one that was away is looked for.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// The table that was put last; its generation is that of the wanted one.
+pub(crate) struct Published {
+    table: Table,
+    /// The lowest generation that is still free.
+    next: u64,
+}
+
+impl Published {
+    /// As an earlier supervisor left it.
+    pub fn found(state: &StateDir, known: u64) -> Self {
+        let table = read(state).unwrap_or_default();
+        let next = known.max(table.generation) + 1;
+        Self { table, next }
+    }
+}
+
+/// Whether the edge has the address in its table.
+pub(crate) fn is_in_table(state: &StateDir, address: &str) -> bool {
+    read(state).is_some_and(|table| {
+        let backends = table.routes.iter().flat_map(|r| &r.backends);
+        backends.flat_map(|b| &b.addresses).any(|a| a == address)
+    })
+}
+
+fn read(state: &StateDir) -> Option<Table> {
+    serde_json::from_slice(&std::fs::read(state.edge_table()).ok()?).ok()
+}
+
+/// Publishes after every change, and once in a while for edges that came up.
+pub(crate) async fn keep_publishing(supervisor: &Arc<Supervisor>) {
+    let mut version = supervisor.version.subscribe();
+    let mut told = String::new();
+    loop {
+        version.borrow_and_update();
+        match supervisor.publish().await {
+            Ok(_) => told.clear(),
+            Err(why) if why == told => {}
+            Err(why) => {
+                tracing::warn!(%why, "the edge does not have the table");
+                told = why;
+            }
+        }
+        let _ = tokio::time::timeout(LOOK, version.changed()).await;
+    }
+}
+
+impl Supervisor {
+    /// Brings every living edge to the wanted table; returns the generation that is in force.
+    /// Nothing wanted is nothing to do.
+    pub(crate) async fn publish(&self) -> Result<u64, String> {
+        let mut published = self.published.lock().await;
+        let Some((traffic, mut table)) = self.wanted_table()? else {
+            return Ok(published.table.generation);
+        };
+        let edges = self.edges.living().await;
+        let seen = edges.iter().map(|e| e.status.generation).max().unwrap_or(0);
+        published.next = published.next.max(seen + 1);
+        table.generation = published.table.generation;
+        if table != published.table || self.store.traffic_of(table.generation).ok().flatten().as_ref() != Some(&traffic) {
+            table.generation = published.next;
+            // Known before it is in force, so that what the edge reports can always be told.
+            self.store.put_generation(table.generation, &traffic).map_err(|e| e.to_string())?;
+            let json = serde_json::to_vec(&table).map_err(|e| e.to_string())?;
+            write_atomically(&self.state.edge_table(), &json).map_err(|e| {
+                format!("cannot write {}: {e}", self.state.edge_table().display())
+            })?;
+            published.next += 1;
+            published.table = table;
+        }
+        self.put_everywhere(&published.table, &edges).await
+    }
+
+    async fn put_everywhere(&self, table: &Table, edges: &[Edge]) -> Result<u64, String> {
+        let mut serving = 0;
+        for edge in edges {
+            let put = if edge.status.generation == table.generation {
+                Ok(table.generation)
+            } else {
+                edge.put(table).await
+            };
+            match put {
+                Ok(_) if !edge.status.draining => serving += 1,
+                Ok(_) => {}
+                // What drains may end at any time.
+                Err(error) if edge.status.draining => tracing::debug!(%error, "draining"),
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+        if serving == 0 {
+            return Err("no edge is running; it is being started".into());
+        }
+        Ok(table.generation)
+    }
+
+    fn wanted_table(&self) -> Result<Option<(Traffic, Table)>, String> {
+        let Some(traffic) = self.world().traffic.clone() else { return Ok(None) };
+        let settings = self
+            .store
+            .release_record(&traffic.settings)
+            .map_err(|e| e.to_string())?
+            .ok_or_else(|| format!("the record of release {} is gone", traffic.settings))?;
+        let world = self.world();
+        let shares = traffic.shares.values().flatten();
+        let named: BTreeMap<_, _> = shares
+            .filter_map(|share| {
+                let revision = world.revisions.get(&share.revision)?;
+                let spec = revision.spec.spec.clone();
+                Some((share.revision.clone(), Named { spec, addresses: revision.addresses() }))
+            })
+            .collect();
+        drop(world);
+        let table = table::table(&settings, &traffic, &named, &self.project());
+        Ok(Some((traffic, table)))
+    }
+
+    /// Where relative paths of the environment begin.
+    pub(crate) fn project(&self) -> PathBuf {
+        let setting = self.store.setting(PROJECT_SETTING).ok().flatten();
+        PathBuf::from(setting.unwrap_or_default())
+    }
+}

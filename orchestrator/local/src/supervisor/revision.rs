@@ -1,0 +1,141 @@
+//! One revision of a component: its replicas and what is known of them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use neuroca_deploy_core::observed::Trouble;
+use neuroca_deploy_core::release::{ComponentRelease, Release, ReleaseId, RevisionId};
+use tokio::sync::watch;
+
+use super::Supervisor;
+use super::replica::{self, ReplicaTask};
+use crate::process_id::boot_ms;
+use crate::store::{Wanted, Warm};
+
+pub(crate) struct Revision {
+    pub component: String,
+    pub release: ReleaseId,
+    pub spec: ComponentRelease,
+    pub wanted: u32,
+    pub warm: Option<Warm>,
+    pub replicas: BTreeMap<u32, Replica>,
+}
+
+/// One replica: what its task reported, and how to end it.
+pub(crate) struct Replica {
+    pub status: Status,
+    pub stop: watch::Sender<bool>,
+    pub gone: watch::Receiver<bool>,
+}
+
+/// What is known of a replica.
+#[derive(Default, Clone)]
+pub(crate) struct Status {
+    pub port: Option<u16>,
+    pub alive: bool,
+    pub ready: bool,
+    /// Since its process was started.
+    pub was_ready: bool,
+    /// It gets no new requests and is about to be stopped.
+    pub leaving: bool,
+    /// When its process ended unasked; milliseconds since boot.
+    pub crashes: Vec<u64>,
+    pub trouble: Option<Trouble>,
+}
+
+impl Revision {
+    /// Addresses for the edge. When no replica is ready any more, those that are alive and once
+    /// were get the requests: the edge could only refuse them otherwise.
+    pub fn addresses(&self) -> Vec<String> {
+        let pick = |wanted: fn(&Status) -> bool| -> Vec<String> {
+            let replicas = self.replicas.values().map(|r| &r.status);
+            replicas
+                .filter(|s| s.alive && !s.leaving && wanted(s))
+                .filter_map(|s| Some(format!("127.0.0.1:{}", s.port?)))
+                .collect()
+        };
+        let ready = pick(|s| s.ready);
+        if ready.is_empty() { pick(|s| s.was_ready) } else { ready }
+    }
+
+    pub fn ready(&self) -> u32 {
+        self.replicas.values().filter(|r| r.status.ready && !r.status.leaving).count() as u32
+    }
+
+    pub fn alive(&self) -> u32 {
+        self.replicas.values().filter(|r| r.status.alive).count() as u32
+    }
+
+    /// Ends that nobody asked for, within the crash-loop window.
+    pub fn crashes(&self) -> u32 {
+        let window = self.spec.spec.restart.crash_loop_window.0;
+        let since = boot_ms().saturating_sub(window);
+        let crashes = self.replicas.values().flat_map(|r| &r.status.crashes);
+        crashes.filter(|at| **at >= since).count() as u32
+    }
+
+    /// Whether one replica ended too often within the window.
+    pub fn is_crash_loop(&self) -> bool {
+        let restart = &self.spec.spec.restart;
+        let since = boot_ms().saturating_sub(restart.crash_loop_window.0);
+        self.replicas.values().any(|r| {
+            let recent = r.status.crashes.iter().filter(|at| **at >= since).count();
+            recent as u64 >= u64::from(restart.crash_loop_failures.max(1))
+        })
+    }
+
+    /// The trouble of a replica that is not ready.
+    pub fn trouble(&self) -> Option<&Trouble> {
+        self.replicas.values().filter(|r| !r.status.ready).find_map(|r| r.status.trouble.as_ref())
+    }
+}
+
+/// Makes the revision run as wanted. Replicas that are too many are not touched here.
+pub(crate) fn ensure(
+    supervisor: &Arc<Supervisor>,
+    id: &RevisionId,
+    wanted: &Wanted,
+    release: &Release,
+) {
+    let Some(spec) = release.components.get(&wanted.component) else {
+        tracing::error!(revision = %id, release = %wanted.release, "the release does not have it");
+        return;
+    };
+    supervisor.change(|world| {
+        let revision = world.revisions.entry(id.clone()).or_insert_with(|| Revision {
+            component: wanted.component.clone(),
+            release: wanted.release.clone(),
+            spec: spec.clone(),
+            wanted: 0,
+            warm: None,
+            replicas: BTreeMap::new(),
+        });
+        revision.release = wanted.release.clone();
+        revision.spec = spec.clone();
+        revision.wanted = wanted.replicas;
+        revision.warm = wanted.warm.clone();
+        for index in 0..wanted.replicas {
+            let leaving = revision.replicas.get(&index).is_some_and(|r| r.status.leaving);
+            if revision.replicas.contains_key(&index) && !leaving {
+                continue;
+            }
+            let (stop, stopped) = watch::channel(false);
+            let (ended, gone) = watch::channel(false);
+            // A predecessor that is being stopped holds the instance until it is gone.
+            let before = revision.replicas.remove(&index).map(|r| r.gone);
+            let task = ReplicaTask {
+                supervisor: supervisor.clone(),
+                revision: id.clone(),
+                component: wanted.component.clone(),
+                index,
+                stopped,
+                before,
+            };
+            revision.replicas.insert(index, Replica { status: Status::default(), stop, gone });
+            tokio::spawn(async move {
+                replica::run(task).await;
+                ended.send_replace(true);
+            });
+        }
+    });
+}
