@@ -25,25 +25,32 @@ bin=${CARGO_TARGET_DIR:-$PWD/target}/release
 bin=$(cd "$bin" && pwd)
 export PATH=$bin:$PATH
 
-project=$(mktemp -d "${TMPDIR:-/tmp}/neuroca-demo.XXXXXX")
+folder=$(mktemp -d "${TMPDIR:-/tmp}/neuroca-demo.XXXXXX")
+# The project is named after its folder.
+project=$folder/nca
 # Beside the project, and not where a real installation of this machine has its state.
-export NEUROCA_DEPLOY_STATE_DIR=$project/.state
+export NEUROCA_DEPLOY_STATE_DIR=$folder/state
 deployed=false
 client=""
 stop_client() {
     [[ -n $client ]] || return 0
-    touch "$project/.client-stop"
+    touch "$folder/client-stop"
     wait "$client" || true
     client=""
 }
 on_exit() {
     local status=$?
     stop_client
-    if ((status)) || [[ ${DEMO_STOP:-} == 1 ]]; then
-        $deployed && { neuroca-deploy --project "$project" destroy development -y || true; }
-        rm -rf "$project"
+    if ((status == 0)) && [[ ${DEMO_STOP:-} != 1 ]]; then
+        return
     fi
-    ((status == 0)) || printf '\ndemo: failed with exit %s; nothing is left running\n' "$status" >&2
+    ((status == 0)) || printf '\ndemo: failed with exit %s\n' "$status" >&2
+    if $deployed && ! neuroca-deploy --project "$project" destroy development -y; then
+        printf 'demo: could not stop what runs from %s; its state is in %s\n' \
+            "$project" "$NEUROCA_DEPLOY_STATE_DIR" >&2
+        exit 1
+    fi
+    rm -rf "$folder"
 }
 trap on_exit EXIT
 trap 'exit 130' INT
@@ -73,12 +80,12 @@ echo
 title "3. Change its configuration while a client keeps asking"
 ask_until_stopped() {
     local sent=0 failed=0
-    while [[ ! -e $project/.client-stop ]]; do
+    while [[ ! -e $folder/client-stop ]]; do
         sent=$((sent + 1))
-        curl -fsS -m 10 -o /dev/null "$url/version" 2>>"$project/.client-errors" ||
+        curl -fsS -m 10 -o /dev/null "$url/version" 2>>"$folder/client-errors" ||
             failed=$((failed + 1))
     done
-    echo "$sent $failed" >"$project/.client-counts"
+    echo "$sent $failed" >"$folder/client-counts"
 }
 ask_until_stopped &
 client=$!
@@ -104,10 +111,10 @@ title "5. Go back by hand"
 run neuroca-deploy rollback development -y
 
 stop_client
-read -r sent failed <"$project/.client-counts"
+read -r sent failed <"$folder/client-counts"
 note "the client asked $sent times through all of this; $failed requests failed"
 ((failed == 0)) || {
-    cat "$project/.client-errors" >&2
+    cat "$folder/client-errors" >&2
     exit 1
 }
 
@@ -123,7 +130,7 @@ if [[ ${DEMO_STOP:-} != 1 ]]; then
   try       curl -s $url/version
             export NEUROCA_DEPLOY_STATE_DIR=$NEUROCA_DEPLOY_STATE_DIR PATH=$bin:\$PATH
             cd $project && neuroca-deploy logs development api
-  stop      neuroca-deploy --project $project --state-dir $project/.state destroy development -y
-            rm -r $project
+  stop      neuroca-deploy --project $project --state-dir $folder/state destroy development -y
+            rm -r $folder
 END
 fi
