@@ -1,0 +1,177 @@
+//! `apply`: does a plan, exactly, or says why not.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use neuroca_deploy_core::plan::Plan;
+use neuroca_deploy_core::rollout::Intent;
+use neuroca_deploy_engine::ports::StateStore;
+
+use crate::args::Selection;
+use crate::commands::plan::save;
+use crate::context::Context;
+use crate::deploy::{Deploying, Deployment, carry_out, deploy, detached, refuse_unfinished, show};
+use crate::error::{Exit, Failure, Result};
+use crate::intents::{leave, until_ended};
+use crate::planning;
+use crate::site::Site;
+
+const EXAMPLES: &str = "\
+Examples:
+  neuroca-deploy apply development
+  neuroca-deploy apply production --release 1.4.0 -y --reason 'fixes 1234'
+  neuroca-deploy apply --plan production.plan -y      # exactly the approved plan, or exit 3
+  neuroca-deploy apply production -y --supersede      # take the place of a running rollout";
+
+/// Carry out a plan.
+///
+/// Interrupted, the same command goes on where the journal ends.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Apply {
+    /// The environment.
+    #[arg(value_name = "ENV", required_unless_present = "plan")]
+    environment: Option<String>,
+    #[command(flatten)]
+    selection: Selection,
+    /// Carry out this saved plan, exactly.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["release", "sets"], value_hint = clap::ValueHint::FilePath)]
+    plan: Option<PathBuf>,
+    #[command(flatten)]
+    flags: Deploying,
+    /// Take the place of a rollout that is running: it is turned back first.
+    #[arg(long)]
+    supersede: bool,
+    /// Go on in a process of its own, and return.
+    #[arg(long)]
+    detach: bool,
+}
+
+impl Apply {
+    pub fn run(self, ctx: &Context) -> Result {
+        ctx.wait(async {
+            match &self.plan {
+                Some(file) => {
+                    let plan = planning::saved(file)?;
+                    if let Some(environment) =
+                        self.environment.as_ref().filter(|e| **e != plan.environment)
+                    {
+                        return Err(Failure::usage(format!(
+                            "{} is a plan for `{}`, not for `{environment}`",
+                            file.display(),
+                            plan.environment
+                        ))
+                        .hint(format!("neuroca-deploy apply --plan {}", file.display())));
+                    }
+                    let site = Site::new(ctx, &plan.project, &plan.environment)?;
+                    let command = format!("neuroca-deploy apply --plan {}", file.display());
+                    self.saved(ctx, &site, plan, &command).await
+                }
+                None => {
+                    let environment = self.environment.clone().unwrap_or_default();
+                    let site = Site::of_files(ctx, &environment, &self.selection.sets)?;
+                    self.files(ctx, &site).await
+                }
+            }
+        })
+    }
+
+    async fn saved(&self, ctx: &Context, site: &Site, plan: Plan, command: &str) -> Result {
+        let store = site.store()?;
+        let store = store.as_ref();
+        let environment = &site.environment;
+        let open = store.unfinished().await.map_err(|e| Failure::of_store(e, environment))?;
+        if self.supersede && open.is_some_and(|open| open.plan.digest() != plan.digest()) {
+            show(ctx, &plan);
+            let question = "Turn the running rollout back, and carry out this plan?";
+            ctx.confirm(self.flags.auto_approve, question, &format!("{command} --supersede"))?;
+            self.superseded(ctx, site, store).await?;
+        }
+        refuse_unfinished(site, store, &plan).await?;
+        let resumes = store.unfinished().await.is_ok_and(|open| open.is_some());
+        if !resumes {
+            planning::fresh(&plan, store).await?;
+        }
+        planning::same_sources(&plan, &ctx.project, site)?;
+        self.approved_and_done(ctx, site, store, &plan, command).await
+    }
+
+    async fn files(&self, ctx: &Context, site: &Site) -> Result {
+        let store = site.store()?;
+        let store = store.as_ref();
+        let mut plan = planning::from_files(&ctx.project, site, store, &self.selection).await?;
+        let command = format!("neuroca-deploy apply {}", site.environment);
+        let open = store
+            .unfinished()
+            .await
+            .map_err(|e| Failure::of_store(e, &site.environment))?
+            .filter(|open| open.plan.digest() != plan.digest());
+        if self.supersede && open.is_some() {
+            show(ctx, &plan);
+            let question = "Turn the running rollout back, and carry out this plan?";
+            ctx.confirm(self.flags.auto_approve, question, &format!("{command} --supersede"))?;
+            self.superseded(ctx, site, store).await?;
+            let now = planning::from_files(&ctx.project, site, store, &self.selection).await?;
+            if now.digest() != plan.digest() && !self.flags.auto_approve {
+                let what = "the rollout that ran has ended with its release in force, so this plan is stale";
+                return Err(planning::stale(what.into(), &site.environment));
+            }
+            plan = now;
+            let deployment = deployment(&plan, &command);
+            return carry_out(ctx, site, store, &deployment, &self.flags.driving.manner()).await;
+        }
+        refuse_unfinished(site, store, &plan).await?;
+        self.approved_and_done(ctx, site, store, &plan, &command).await
+    }
+
+    async fn approved_and_done(
+        &self,
+        ctx: &Context,
+        site: &Site,
+        store: &dyn StateStore,
+        plan: &Plan,
+        command: &str,
+    ) -> Result {
+        if self.detach && !plan.is_noop() {
+            show(ctx, plan);
+            ctx.confirm(self.flags.auto_approve, "Carry out this plan?", command)?;
+            let file = site.dir.join("detached.plan");
+            save(plan, &file)?;
+            let log = site.detach(ctx, &self.again(&file.to_string_lossy()))?;
+            detached(ctx, site, &log);
+            return Ok(Exit::Done);
+        }
+        deploy(
+            ctx,
+            site,
+            store,
+            &deployment(plan, command),
+            self.flags.auto_approve,
+            &self.flags.driving,
+        )
+        .await
+    }
+
+    /// This command for the process that goes on.
+    fn again(&self, plan: &str) -> Vec<String> {
+        let mut words: Vec<String> =
+            ["apply", "--plan", plan, "-y", "--lock-timeout"].map(String::from).to_vec();
+        words.push(self.flags.driving.lock_timeout.to_string());
+        if let Some(timeout) = self.flags.driving.timeout {
+            words.extend(["--timeout".into(), timeout.to_string()]);
+        }
+        if let Some(reason) = &self.flags.driving.reason {
+            words.extend(["--reason".into(), reason.clone()]);
+        }
+        words
+    }
+
+    async fn superseded(&self, ctx: &Context, site: &Site, store: &dyn StateStore) -> Result<()> {
+        leave(site, store, &Intent::Supersede, self.flags.driving.reason.clone()).await?;
+        until_ended(ctx, site, store, &self.flags.driving.manner()).await
+    }
+}
+
+fn deployment<'a>(plan: &'a Plan, command: &'a str) -> Deployment<'a> {
+    Deployment { plan, command, question: "Carry out this plan?" }
+}

@@ -1,0 +1,68 @@
+//! `validate`: whether an environment's files, templates and artifacts are in order. Needs no target.
+
+use clap::Args;
+use serde_json::json;
+
+use crate::args::Selection;
+use crate::context::Context;
+use crate::error::{Exit, Result};
+use crate::site::Site;
+
+const EXAMPLES: &str = "\
+Examples:
+  neuroca-deploy validate production
+  neuroca-deploy validate production --release 1.4.0";
+
+/// Check an environment's files, templates and artifacts.
+///
+/// Secrets are not read, so that it can run where they are not.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Validate {
+    /// The environment.
+    #[arg(value_name = "ENV")]
+    environment: String,
+    #[command(flatten)]
+    selection: Selection,
+}
+
+impl Validate {
+    pub fn run(self, ctx: &Context) -> Result {
+        let resolved = ctx.project.resolve(&self.environment, &self.selection.sets)?;
+        let documents = ctx.project.render(&self.environment, &resolved)?;
+        let mut artifacts: Vec<(String, String)> = resolved
+            .environment
+            .components
+            .iter()
+            .map(|(name, c)| (name.clone(), c.artifact.clone()))
+            .collect();
+        if let Some(version) = &self.selection.release {
+            let named = ctx.project.release(version)?;
+            for (name, artifact) in &mut artifacts {
+                if let Some(entry) = named.get(name) {
+                    *artifact = entry.path().to_string();
+                }
+            }
+        }
+        for (name, artifact) in &artifacts {
+            Site::find_artifact(&ctx.project, name, artifact)?;
+        }
+        if ctx.output.json {
+            let body = json!({
+                "environment": self.environment,
+                "components": resolved.environment.components.keys().collect::<Vec<_>>(),
+                "documents": documents.iter().map(|d| &d.path).collect::<Vec<_>>(),
+            });
+            ctx.output.document("validation", body);
+        } else {
+            ctx.output.data(&format!(
+                "{} {}: {} components, {} documents\n",
+                ctx.output.out.good("valid:"),
+                self.environment,
+                artifacts.len(),
+                documents.len()
+            ));
+        }
+        Ok(Exit::Done)
+    }
+}

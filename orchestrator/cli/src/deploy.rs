@@ -1,0 +1,178 @@
+//! From a plan to its end: shown, approved, driven, told. What `apply`, `rollback`, `restart`,
+//! `scale` and `destroy` have in common.
+
+use std::time::Duration;
+
+use clap::Args;
+use neuroca_deploy_core::config::units::Millis;
+use neuroca_deploy_core::effect::Outcome;
+use neuroca_deploy_core::plan::Plan;
+use neuroca_deploy_engine::ports::{StateStore, StoreError};
+use serde_json::json;
+
+use crate::context::Context;
+use crate::drive::{Driven, Manner, Task, drive};
+use crate::error::{Exit, Failure, Result};
+use crate::output::plan::{self as printed, Show};
+use crate::output::when;
+use crate::site::Site;
+
+/// Flags of everything that deploys what has to be approved.
+#[derive(Debug, Clone, Args)]
+pub struct Deploying {
+    /// Do not ask for approval.
+    #[arg(short = 'y', long)]
+    pub auto_approve: bool,
+    #[command(flatten)]
+    pub driving: Driving,
+}
+
+/// Flags of everything that drives a rollout.
+#[derive(Debug, Clone, Args)]
+pub struct Driving {
+    /// Wait this long for somebody else's lock.
+    #[arg(long, value_name = "TIME", default_value = "0s")]
+    pub lock_timeout: Millis,
+    /// Stop after this long; the journal stays open and the same command goes on.
+    #[arg(long, value_name = "TIME")]
+    pub timeout: Option<Millis>,
+    /// Why; kept in the history.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+}
+
+impl Driving {
+    pub fn manner(&self) -> Manner {
+        Manner {
+            lock_wait: Duration::from_millis(self.lock_timeout.0),
+            timeout: self.timeout.map(|t| Duration::from_millis(t.0)),
+            reason: self.reason.clone(),
+        }
+    }
+}
+
+/// What is deployed, and how to speak of it.
+pub struct Deployment<'a> {
+    pub plan: &'a Plan,
+    /// The command that would do the same, for hints.
+    pub command: &'a str,
+    pub question: &'a str,
+}
+
+/// Shows the plan.
+pub fn show(ctx: &Context, plan: &Plan) {
+    if ctx.output.json {
+        ctx.output.event("plan", printed::document(plan));
+    } else {
+        let show = Show { paint: ctx.output.out, defaults: ctx.verbose > 0 };
+        ctx.output.data(&printed::plan(plan, show));
+    }
+}
+
+/// Shows, asks, drives, tells.
+pub async fn deploy(
+    ctx: &Context,
+    site: &Site,
+    store: &dyn StateStore,
+    deployment: &Deployment<'_>,
+    approved: bool,
+    driving: &Driving,
+) -> Result {
+    let plan = deployment.plan;
+    show(ctx, plan);
+    if plan.is_noop() {
+        // Processes that are not there though they should be are the supervisor's business.
+        site.ensure_running().await?;
+        tell(ctx, plan, &Outcome::Deployed, 0, true);
+        return Ok(Exit::Done);
+    }
+    ctx.confirm(approved, deployment.question, deployment.command)?;
+    carry_out(ctx, site, store, deployment, &driving.manner()).await
+}
+
+/// Drives an approved plan, and tells how it ended.
+pub async fn carry_out(
+    ctx: &Context,
+    site: &Site,
+    store: &dyn StateStore,
+    deployment: &Deployment<'_>,
+    manner: &Manner,
+) -> Result {
+    let began = when::now_ms();
+    let plan = deployment.plan;
+    let driven = drive(ctx, site, store, Task::Apply(plan), manner).await?;
+    ended(ctx, site, plan, driven, began)
+}
+
+/// Tells how a run ended.
+pub fn ended(ctx: &Context, site: &Site, plan: &Plan, driven: Driven, began: u64) -> Result {
+    match driven {
+        Driven::Detached(log) => {
+            detached(ctx, site, &log);
+            Ok(Exit::Done)
+        }
+        Driven::Ended(outcome) => {
+            let spent = when::now_ms().saturating_sub(began);
+            tell(ctx, plan, &outcome, spent, false);
+            match Failure::of_outcome(&outcome, &site.environment) {
+                None => Ok(Exit::Done),
+                Some(failure) => Err(failure),
+            }
+        }
+    }
+}
+
+/// Says that it goes on elsewhere.
+pub fn detached(ctx: &Context, site: &Site, log: &std::path::Path) {
+    if ctx.output.json {
+        ctx.output.event("detached", json!({ "log": log }));
+    } else {
+        ctx.output.data(&format!(
+            "it goes on without this terminal; its output: {}\nwatch it: neuroca-deploy rollout watch {}\n",
+            log.display(),
+            site.environment
+        ));
+    }
+}
+
+fn tell(ctx: &Context, plan: &Plan, outcome: &Outcome, spent: u64, noop: bool) {
+    let release = &plan.rollout.release;
+    if ctx.output.json {
+        let mut body = serde_json::to_value(outcome).unwrap_or_default();
+        body["release"] = json!(release);
+        body["digest"] = json!(plan.digest());
+        body["noop"] = json!(noop);
+        body["took_ms"] = json!(spent);
+        ctx.output.event("outcome", body);
+    } else if *outcome == Outcome::Deployed && !noop {
+        let took = when::span(spent);
+        let done = ctx.output.out.good(if plan.release.components.is_empty() {
+            "Destroyed."
+        } else {
+            "Deployed."
+        });
+        let mut text = format!("{done} {release} in {took}");
+        if !plan.release.components.is_empty() {
+            let scheme = if plan.release.edge.tls.is_some() { "https" } else { "http" };
+            text.push_str(&format!("; {scheme}://{}", plan.release.edge.listen));
+        }
+        ctx.output.data(&format!("{text}\n"));
+    }
+}
+
+/// An interrupted or running rollout of another plan is in the way.
+pub async fn refuse_unfinished(site: &Site, store: &dyn StateStore, plan: &Plan) -> Result<()> {
+    let environment = &site.environment;
+    let fail = |e| Failure::of_store(e, environment);
+    let Some(open) = store.unfinished().await.map_err(fail)? else { return Ok(()) };
+    if open.plan.digest() == plan.digest() {
+        return Ok(());
+    }
+    if let Some(holder) = store.holder().await.map_err(fail)? {
+        return Err(fail(StoreError::Held { holder }));
+    }
+    Err(Failure::of_engine(
+        neuroca_deploy_engine::EngineError::Unfinished { release: open.plan.rollout.release },
+        environment,
+    ))
+}

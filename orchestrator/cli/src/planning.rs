@@ -1,0 +1,151 @@
+//! Plans from files, towards an earlier release, or from a saved file; and whether one is stale.
+
+use std::fs;
+use std::path::Path;
+
+use neuroca_deploy_core::plan::{Base, Change, Plan, read};
+use neuroca_deploy_core::release::Release;
+use neuroca_deploy_engine::ports::StateStore;
+
+use crate::args::Selection;
+use crate::desired::desired;
+use crate::error::{Exit, Failure, Result};
+use crate::output::Paint;
+use crate::output::plan::{Show, changes};
+use crate::project::Project;
+use crate::site::Site;
+
+/// What is in force.
+pub async fn in_force(
+    store: &dyn StateStore,
+    environment: &str,
+) -> Result<(Base, Option<Release>)> {
+    let fail = |e| Failure::of_store(e, environment);
+    let Some((sequence, id)) = store.current().await.map_err(fail)? else {
+        return Ok((Base::default(), None));
+    };
+    let release = store.release(&id).await.map_err(fail)?.ok_or_else(|| {
+        Failure::new(Exit::Unverified, "state", format!("the record of release {id} is missing"))
+            .hint("restore the state folder from a backup")
+    })?;
+    Ok((Base { release: Some(id), sequence }, Some(release)))
+}
+
+/// The plan from what is in force to what the files ask for.
+pub async fn from_files(
+    project: &Project,
+    site: &Site,
+    store: &dyn StateStore,
+    selection: &Selection,
+) -> Result<Plan> {
+    let resolved = project.resolve(&site.environment, &selection.sets)?;
+    let origins = resolved.origins.clone();
+    let wanted = desired(project, site, resolved, selection.release.as_deref())?;
+    let (base, current) = in_force(store, &site.environment).await?;
+    let version = selection.release.clone();
+    let origin = |path: &str| match &version {
+        Some(v) if path == "release" || path.ends_with(".artifact") => {
+            let by_release = path == "release" || origins.get(path).is_some();
+            by_release.then(|| format!("artifacts/{v}.yaml"))
+        }
+        _ => origins.get(path),
+    };
+    Ok(Plan::new(base, current.as_ref(), wanted, false, &origin))
+}
+
+/// The plan from what is in force to a release that is given as a value.
+pub async fn towards(
+    site: &Site,
+    store: &dyn StateStore,
+    release: Release,
+    rollback: bool,
+    because: &str,
+) -> Result<Plan> {
+    let (base, current) = in_force(store, &site.environment).await?;
+    Ok(Plan::new(base, current.as_ref(), release, rollback, &|_| Some(because.to_string())))
+}
+
+/// A plan that was saved, checked against edits.
+pub fn saved(path: &Path) -> Result<Plan> {
+    let text = fs::read_to_string(path).map_err(|error| {
+        Failure::usage(format!("cannot read the plan {}: {error}", path.display()))
+            .hint("make one with `neuroca-deploy plan ENV --out FILE`")
+    })?;
+    Ok(read(&text)?)
+}
+
+/// Refuses a plan whose base is no longer in force, and tells what changed since.
+pub async fn fresh(plan: &Plan, store: &dyn StateStore) -> Result<()> {
+    let environment = &plan.environment;
+    let (found, current) = in_force(store, environment).await?;
+    if found == plan.base {
+        return Ok(());
+    }
+    let planned = match &plan.base.release {
+        Some(id) => store.release(id).await.map_err(|e| Failure::of_store(e, environment))?,
+        None => None,
+    };
+    let show = |base: &Base| match &base.release {
+        Some(release) => format!("{release} (number {})", base.sequence),
+        None => "nothing".into(),
+    };
+    let mut what = format!(
+        "the plan is stale: it was made from {}, now {} is in force",
+        show(&plan.base),
+        show(&found)
+    );
+    if let (Some(planned), Some(current)) = (planned, current) {
+        let since = between(&planned, &current);
+        let text = changes(&since, Show { paint: Paint(false), defaults: true });
+        if !text.is_empty() {
+            what.push_str(&format!("\nsince then:\n{}", text.trim_end()));
+        }
+    }
+    Err(stale(what, environment))
+}
+
+/// Refuses a plan whose artifacts or secrets are not those of this machine any more, where the
+/// target does not have them already.
+pub fn same_sources(plan: &Plan, project: &Project, site: &Site) -> Result<()> {
+    let secrets = site.secrets(project)?;
+    for m in plan.rollout.moves.iter().filter(|m| m.is_new()) {
+        let Some(component) = plan.release.components.get(&m.component) else { continue };
+        let name = &m.component;
+        if !site.has_artifact(&component.artifact)? {
+            let found = site.digest(project, name, &component.spec.artifact)?;
+            if found != component.artifact {
+                let what = format!(
+                    "the plan is stale: the artifact of `{name}`, {}, has changed since it was made ({} → {})",
+                    component.spec.artifact,
+                    component.artifact.short(12),
+                    found.short(12)
+                );
+                return Err(stale(what, &plan.environment));
+            }
+        }
+        for (variable, planned) in &component.secrets {
+            // What cannot be read here may have been sealed before; the target says so if not.
+            match secrets.version(&planned.reference) {
+                Ok(version) if version != planned.version => {
+                    let what = format!(
+                        "the plan is stale: the secret {variable} of `{name}` ({}) has changed since it was made",
+                        planned.reference
+                    );
+                    return Err(stale(what, &plan.environment));
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The differences between two releases.
+pub fn between(from: &Release, to: &Release) -> Vec<Change> {
+    Plan::new(Base::default(), Some(from), to.clone(), true, &|_| None).changes
+}
+
+pub fn stale(what: String, environment: &str) -> Failure {
+    Failure::new(Exit::Stale, "stale", what)
+        .hint(format!("make a new one and look at it: neuroca-deploy plan {environment}"))
+}
