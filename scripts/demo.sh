@@ -130,7 +130,7 @@ if [[ ${DEMO_STOP:-} != 1 ]]; then
   try       curl -s $url/version
             export NEUROCA_DEPLOY_STATE_DIR=$NEUROCA_DEPLOY_STATE_DIR PATH=$bin:\$PATH
             cd $project && neuroca-deploy logs development api
-  stop      neuroca-deploy --project $project --state-dir $folder/state destroy development -y
+  stop      $bin/neuroca-deploy --project $project --state-dir $folder/state destroy development -y
             rm -r $folder
 END
 fi
