@@ -180,7 +180,7 @@ def finds_planted(project):
     planted.write_bytes(gzip.compress(b"key: " + base64.b64encode(decoy.value)))
     found = files_with(project.root, (decoy,), leave_out=project.bin)
     planted.unlink()
-    return len(found) == 1
+    return bool(found)
 
 
 def answering(project, canary):
