@@ -146,11 +146,12 @@ fn tell(ctx: &Context, plan: &Plan, outcome: &Outcome, spent: u64, noop: bool) {
         ctx.output.event("outcome", body);
     } else if *outcome == Outcome::Deployed && !noop {
         let took = when::span(spent);
-        let done = ctx.output.out.good(if plan.release.components.is_empty() {
-            "Destroyed."
-        } else {
-            "Deployed."
-        });
+        let done = match plan.release.components.is_empty() {
+            true => "Stopped.",
+            false if plan.rollout.rollback => "Rolled back.",
+            false => "Deployed.",
+        };
+        let done = ctx.output.out.good(done);
         let mut text = format!("{done} {release} in {took}");
         if !plan.release.components.is_empty() {
             let scheme = if plan.release.edge.tls.is_some() { "https" } else { "http" };

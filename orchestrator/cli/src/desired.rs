@@ -30,6 +30,7 @@ pub fn desired(
     let mut components = BTreeMap::new();
     let mut problems = Vec::new();
     for (name, spec) in resolved.environment.components {
+        Site::check_program(project, &name, &spec)?;
         let artifact = match digests.get(&spec.artifact) {
             Some(known) => known.clone(),
             None => site.digest(project, &name, &spec.artifact)?,

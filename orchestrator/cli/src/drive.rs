@@ -210,9 +210,22 @@ enum Answer {
 
 /// Who asks, for the history.
 pub fn who(reason: Option<String>) -> Who {
-    let named = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
-    let user = named.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()));
+    let named = ["SUDO_USER", "USER", "LOGNAME"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
+    let uid = rustix::process::getuid().as_raw();
+    let user = named.or_else(|| name_of(uid)).unwrap_or_else(|| format!("uid {uid}"));
     Who { user, reason }
+}
+
+/// The user's name, where it stands in the file that every Unix has.
+fn name_of(uid: u32) -> Option<String> {
+    let users = std::fs::read_to_string("/etc/passwd").ok()?;
+    users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_string())
+    })
 }
 
 /// Who holds the lock, for the error that others see.

@@ -114,12 +114,13 @@ impl Failure {
         );
         match outcome {
             Outcome::Deployed => None,
-            Outcome::TurnedBack { reason } => Some(
-                Self::new(Exit::TurnedBack, "turned_back", format!("turned back: {reason}"))
-                    .hint(look),
-            ),
+            Outcome::TurnedBack { reason } => {
+                let text = format!("turned back: {reason}");
+                Some(Self::split(Exit::TurnedBack, "turned_back", &text).or_hint(|| look))
+            }
             Outcome::Failed { reason } => {
-                Some(Self::new(Exit::Failed, "failed", format!("failed: {reason}")).hint(look))
+                let text = format!("failed: {reason}");
+                Some(Self::split(Exit::Failed, "failed", &text).or_hint(|| look))
             }
             Outcome::Aborted { reason } => Some(Self::new(
                 Exit::Stopped,

@@ -29,6 +29,14 @@ impl Project {
         std::fs::write(path, content).expect("a file");
     }
 
+    /// A folder with a program that can be run.
+    fn app(&self) {
+        use std::os::unix::fs::PermissionsExt;
+        self.write("app/neuroca", "#!/bin/sh\n");
+        let path = self.path().join("app/neuroca");
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).expect("a mode");
+    }
+
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_neuroca-deploy"));
         command
@@ -157,7 +165,7 @@ fn a_release_that_does_not_exist() {
 #[test]
 fn a_release_of_a_component_that_does_not_exist() {
     let project = Project::new();
-    project.write("app/neuroca", "#!/bin/sh\n");
+    project.app();
     project.write("artifacts/1.4.0.yaml", "apii: app\n");
     assert_snapshot!(project.told(&["plan", "development", "--release", "1.4.0"]));
 }
@@ -165,7 +173,7 @@ fn a_release_of_a_component_that_does_not_exist() {
 #[test]
 fn an_artifact_whose_digest_is_not_what_the_release_says() {
     let project = Project::new();
-    project.write("app/neuroca", "#!/bin/sh\n");
+    project.app();
     project.write(
         "artifacts/1.4.0.yaml",
         "api: {path: app, digest: 'sha256:0123456789abcdef'}\nworker: app\n",
@@ -186,7 +194,7 @@ fn a_plan_that_is_no_plan() {
 #[test]
 fn nobody_to_ask_means_nothing_is_done() {
     let project = Project::new();
-    project.write("app/neuroca", "#!/bin/sh\n");
+    project.app();
     let out = project.run(&[
         "apply",
         "development",
@@ -204,7 +212,7 @@ fn nobody_to_ask_means_nothing_is_done() {
 #[test]
 fn secrets_that_cannot_be_read_are_told_together() {
     let project = Project::new();
-    project.write("app/neuroca", "#!/bin/sh\n");
+    project.app();
     let told = project.told(&[
         "plan",
         "development",
@@ -223,7 +231,7 @@ fn secrets_that_cannot_be_read_are_told_together() {
 #[test]
 fn a_first_plan_shows_what_is_set_and_where() {
     let project = Project::new();
-    project.write("app/neuroca", "#!/bin/sh\n");
+    project.app();
     project.write(
         "environments/base.yaml",
         "project: demo\ncomponents:\n  api:\n    artifact: app\n    command: [./neuroca, serve]\n",

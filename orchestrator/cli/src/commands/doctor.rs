@@ -191,9 +191,8 @@ fn examine(ctx: &Context, environment: &str, checks: &mut Checks) {
         Ok(_) => checks.good("database", "it can be read and written"),
         Err(failure) => checks.failure("database", &failure),
     }
-    let running = site.is_running().unwrap_or(false);
-    processes(&site, running, checks);
-    ports(&resolved, running, checks);
+    let held = processes(&site, checks);
+    ports(&resolved, &held, checks);
 }
 
 fn artifacts(ctx: &Context, environment: &Environment, checks: &mut Checks) {
@@ -259,31 +258,39 @@ fn key(site: &Site, checks: &mut Checks) {
     }
 }
 
-fn processes(site: &Site, running: bool, checks: &mut Checks) {
-    if !running {
+/// Looks at keeper, supervisor and edge; gives the addresses that they hold.
+fn processes(site: &Site, checks: &mut Checks) -> Vec<String> {
+    if !site.is_running().unwrap_or(false) {
         checks.good("processes", "nothing runs; `apply` and `local start` start what is needed");
-        return;
+        return Vec::new();
     }
     match site.processes() {
         Ok(now) if now.version == env!("CARGO_PKG_VERSION") => {
             checks.good("processes", format!("keeper, supervisor and edge {} are up", now.version));
+            now.addresses
         }
-        Ok(now) => checks.warn(
-            "processes",
-            format!("version {} runs, this is {}", now.version, env!("CARGO_PKG_VERSION")),
-            format!("neuroca-deploy local upgrade {}", site.environment),
-        ),
-        Err(failure) => checks.failure("processes", &failure),
+        Ok(now) => {
+            checks.warn(
+                "processes",
+                format!("version {} runs, this is {}", now.version, env!("CARGO_PKG_VERSION")),
+                format!("neuroca-deploy local upgrade {}", site.environment),
+            );
+            now.addresses
+        }
+        Err(failure) => {
+            checks.failure("processes", &failure);
+            Vec::new()
+        }
     }
 }
 
-fn ports(environment: &Environment, running: bool, checks: &mut Checks) {
+fn ports(environment: &Environment, held: &[String], checks: &mut Checks) {
     let edge = &environment.edge;
     for address in [Some(&edge.listen), edge.metrics_listen.as_ref()].into_iter().flatten() {
         match TcpListener::bind(address.as_str()) {
             Ok(_) => checks.good("port", format!("{address} is free")),
-            Err(_) if running => {
-                checks.good("port", format!("{address} is in use, by us or others"))
+            Err(_) if held.contains(address) => {
+                checks.good("port", format!("{address} is held by the edge of this environment"));
             }
             Err(error) => checks.bad(
                 "port",

@@ -202,3 +202,6 @@ pub fn document(plan: &Plan) -> serde_json::Value {
         "rollout": plan.rollout,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,6 +18,9 @@ use super::table::visible;
 use super::when;
 use super::{Output, Paint};
 
+/// How long a new process may be unreachable before that is worth a word.
+const SETTLES_MS: u64 = 2_000;
+
 /// How it is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Manner {
@@ -58,16 +61,16 @@ impl Progress {
         Self { output, manner, term, inner: Mutex::default() }
     }
 
-    /// Takes the live block off the screen, for good or for a question.
+    /// Takes the live block off the screen, for a question.
     pub fn hold(&self, held: bool) {
         let mut inner = self.inner();
         self.clear(&mut inner);
         inner.held = held;
     }
 
-    /// Leaves the last state on the screen.
+    /// Takes the live block off the screen: how it ended is told elsewhere.
     pub fn end(&self) {
-        self.inner().drawn = 0;
+        self.hold(true);
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -108,16 +111,19 @@ impl Progress {
     }
 
     fn lines(&self, inner: &mut Inner, state: &State, observed: &Observed) {
-        let phase_changed = inner.phase != Some(state.phase);
-        if phase_changed || inner.paused != state.paused {
-            self.say(inner, &format!("{}: {}", phase_name(state.phase), state.waits_for()));
+        let changed = inner.phase != Some(state.phase) || inner.paused != state.paused;
+        if changed && (state.paused || takes_time(state)) {
+            let name = phase_name(state.phase);
+            self.say(inner, &format!("{name}: waiting for {}", state.waits_for()));
         }
+        // A process that is just starting refuses connections, which is no trouble yet.
+        let settling = when::now_ms().saturating_sub(state.phase_ms) < SETTLES_MS;
         let seen: Vec<(RevisionId, String)> = interesting(state, observed)
             .into_iter()
             .map(|(id, seen)| {
                 let weight = weight(observed, &id).map_or(String::new(), |w| format!(", {w}%"));
-                let trouble =
-                    seen.trouble.as_ref().map_or(String::new(), |t| format!(": {}", t.what));
+                let trouble = seen.trouble.as_ref().filter(|_| !settling);
+                let trouble = trouble.map_or(String::new(), |t| format!(": {}", t.what));
                 let text = format!("{}/{} ready{weight}{trouble}", seen.ready, seen.wanted);
                 (id, text)
             })
@@ -246,6 +252,20 @@ pub fn describe(effect: &Effect) -> String {
     }
 }
 
+/// Whether a phase is worth a line of its own: its effects speak for themselves.
+fn takes_time(state: &State) -> bool {
+    let starts = |port| state.spec.starting(port).next().is_some();
+    state.outstanding.is_empty()
+        && match state.phase {
+            Phase::Starting => starts(true),
+            Phase::Swapping => starts(false),
+            Phase::Watching => state.spec.watch_ms > 0,
+            Phase::Draining | Phase::ClearingDrain | Phase::BackDraining => true,
+            Phase::BackStarting => true,
+            _ => false,
+        }
+}
+
 /// A word for each phase.
 pub fn phase_name(phase: Phase) -> &'static str {
     match phase {
@@ -322,7 +342,9 @@ pub fn block(state: &State, observed: &Observed, paint: Paint, now_ms: u64) -> V
         }
         lines.push(line);
     }
-    lines.push(format!("    {} {}", paint.dim("waits for"), state.waits_for()));
+    let idle = state.outstanding.is_empty() && !state.paused;
+    let head = if idle { paint.dim("waits for ") } else { String::new() };
+    lines.push(format!("    {head}{}", state.waits_for()));
     lines
 }
 

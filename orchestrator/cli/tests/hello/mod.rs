@@ -1,0 +1,190 @@
+//! A project with a small component in Python, deployed by the real binary into folders of its own.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+const SERVER: &str = r#"
+import http.server, os, signal, sys, threading, time
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        if self.path == "/health/ready" and os.environ.get("SICK"):
+            self.answer(503, os.environ["SICK"])
+        elif self.path == "/secret":
+            self.answer(200, os.environ.get("TOKEN", "none"))
+        else:
+            self.answer(200, os.environ.get("GREETING", "?"))
+    def answer(self, status, text):
+        body = text.encode()
+        self.send_response(status)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *words): pass
+server = http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler)
+signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
+print("listening as", os.environ.get("GREETING"), flush=True)
+server.serve_forever()
+"#;
+
+/// A project, and whatever it started: that is stopped when this goes.
+pub struct Hello {
+    folder: tempfile::TempDir,
+    pub port: u16,
+}
+
+impl Hello {
+    pub fn new() -> Self {
+        let folder = tempfile::Builder::new().prefix("hello").tempdir().expect("a folder");
+        let port = free_port();
+        let hello = Self { folder, port };
+        hello.write("app/server.py", SERVER);
+        hello.write(
+            "environments/base.yaml",
+            &format!(
+                "project: hello\n\
+                 edge: {{listen: \"127.0.0.1:{port}\"}}\n\
+                 rollout: {{watch: 100ms, deadline: 30s, rollback_window: 1m}}\n\
+                 components:\n  \
+                   hello:\n    \
+                     artifact: app\n    \
+                     command: [python3, server.py]\n    \
+                     health: {{path: /health/ready, interval: 50ms, start_timeout: 10s}}\n    \
+                     drain: 1s\n    \
+                     env: {{GREETING: one}}\n"
+            ),
+        );
+        hello.write("environments/development.yaml", "extends: base.yaml\n");
+        hello
+    }
+
+    /// The project's folder.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The state folder of the environment.
+    pub fn state(&self) -> PathBuf {
+        self.path().join("state/hello/development")
+    }
+
+    pub fn write(&self, name: &str, content: &str) {
+        let path = self.path().join(name);
+        std::fs::create_dir_all(path.parent().expect("a parent")).expect("folders");
+        std::fs::write(path, content).expect("a file");
+    }
+
+    pub fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_neuroca-deploy"));
+        command
+            .args(words)
+            .current_dir(self.path())
+            .stdin(Stdio::null())
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", self.path())
+            .env("USER", "tester")
+            .env("NEUROCA_DEPLOY_STATE_DIR", self.path().join("state"));
+        command
+    }
+
+    pub fn run(&self, words: &[&str]) -> Output {
+        self.command(words).output().expect("the binary runs")
+    }
+
+    /// Runs a command that has to end with this exit code; gives stdout and stderr.
+    pub fn expect(&self, exit: i32, words: &[&str]) -> (String, String) {
+        told(exit, words, self.run(words))
+    }
+
+    /// `apply development -y` with settings.
+    pub fn apply(&self, exit: i32, sets: &[&str]) -> (String, String) {
+        self.expect(exit, &apply_words(sets))
+    }
+
+    /// The same, in the background.
+    pub fn begin(&self, sets: &[&str]) -> Child {
+        let mut command = self.command(&apply_words(sets));
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary runs")
+    }
+
+    /// One JSON document.
+    pub fn json(&self, words: &[&str]) -> Value {
+        let mut all = vec!["--json"];
+        all.extend(words);
+        let (stdout, _) = self.expect(0, &all);
+        serde_json::from_str(&stdout).unwrap_or_else(|e| panic!("{words:?}: {e}: {stdout}"))
+    }
+
+    /// Who answers a client.
+    pub fn answer(&self) -> String {
+        self.get("/")
+    }
+
+    pub fn get(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("the edge listens");
+        stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
+        let request = format!("GET {path} HTTP/1.1\r\nhost: hello\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).expect("written");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("read");
+        let (head, body) = text.split_once("\r\n\r\n").expect("an answer");
+        assert!(head.starts_with("HTTP/1.1 200"), "{text}");
+        body.to_string()
+    }
+
+    /// Waits until somebody drives a rollout and it is in this phase.
+    pub fn until_phase(&self, phase: &str) {
+        let what = format!("the phase {phase}");
+        until(&what, || {
+            let now = self.json(&["rollout", "status", "development"]);
+            now["phase"] == phase && now["driver"].is_string()
+        });
+    }
+}
+
+impl Drop for Hello {
+    fn drop(&mut self) {
+        if self.state().exists() {
+            let _ = self.run(&["local", "stop", "development"]);
+        }
+    }
+}
+
+fn apply_words<'a>(sets: &[&'a str]) -> Vec<&'a str> {
+    let mut words = vec!["apply", "development", "-y"];
+    words.extend(sets.iter().flat_map(|set| ["--set", set]));
+    words
+}
+
+/// Checks the exit code; gives stdout and stderr.
+pub fn told(exit: i32, words: &[&str], out: Output) -> (String, String) {
+    let stdout = String::from_utf8_lossy(&out.stdout).into_owned();
+    let stderr = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert_eq!(out.status.code(), Some(exit), "{words:?}\n{stdout}\n{stderr}");
+    (stdout, stderr)
+}
+
+/// Waits for a condition of another process.
+pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(20);
+    while !condition() {
+        assert!(Instant::now() < end, "{what} did not come within 20 s");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+pub fn free_port() -> u16 {
+    TcpListener::bind(("127.0.0.1", 0)).expect("a port").local_addr().expect("an address").port()
+}
+
+/// Sends a signal to a process that this test started.
+pub fn signal(child: &Child, signal: rustix::process::Signal) {
+    let pid = rustix::process::Pid::from_child(child);
+    rustix::process::kill_process(pid, signal).expect("it is there");
+}
