@@ -32,7 +32,6 @@ fn main() -> ExitCode {
     if let Some(code) = own_process(&args) {
         return code;
     }
-    new_session();
     let cli = match args::parse(args.iter().cloned()) {
         Ok(cli) => cli,
         Err(error) => return wrong_usage(&error, &args),
@@ -92,13 +91,6 @@ fn own_process(args: &[OsString]) -> Option<ExitCode> {
             ExitCode::FAILURE
         }
     })
-}
-
-/// A command that was detached leaves its terminal's session, so that closing it does not end it.
-fn new_session() {
-    if std::env::var_os("NEUROCA_DEPLOY_NEW_SESSION").is_some() {
-        let _ = rustix::process::setsid();
-    }
 }
 
 /// Help and version are no errors; everything else that clap refuses is a usage error.

@@ -5,6 +5,7 @@
 use std::cell::OnceCell;
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -250,7 +251,7 @@ impl Site {
         LogFollower::new(&log.file, from_end).map_err(|e| cannot_read(log, &e))
     }
 
-    /// Starts this program with these words in a session of its own; gives the file that it writes to.
+    /// Starts this program with these words so that it outlives the terminal; gives the file that it writes to.
     pub fn detach<W: AsRef<str>>(&self, ctx: &Context, words: &[W]) -> Result<PathBuf> {
         let log = self.state()?.logs().join("detached.log");
         let file = OpenOptions::new()
@@ -262,11 +263,18 @@ impl Site {
             .map_err(|e| Failure::failed(format!("cannot write {}: {e}", log.display())))?;
         let file_too = file.try_clone().map_err(|e| Failure::failed(e.to_string()))?;
         let mut command = Command::new(own_binary()?);
+        // It is told everything; a variable that says `detach` would have it do so again and again.
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("NEUROCA_DEPLOY_") {
+                command.env_remove(name);
+            }
+        }
         command.arg("--project").arg(std::path::absolute(&ctx.project.dir).unwrap_or_default());
         command.arg("--state-dir").arg(&self.root);
         command.args(words.iter().map(AsRef::as_ref));
         command
-            .env("NEUROCA_DEPLOY_NEW_SESSION", "1")
+            // Not in the group that a closing terminal ends.
+            .process_group(0)
             .stdin(Stdio::null())
             .stdout(file)
             .stderr(file_too);

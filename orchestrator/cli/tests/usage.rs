@@ -152,7 +152,9 @@ fn files_that_extend_each_other() {
 fn a_template_with_a_mistake_is_told_with_its_place() {
     let project = Project::new();
     project.write("templates/notes.txt.tera", "one\n{{ nobody }}\n");
-    assert_snapshot!(project.told(&["render", "development"]));
+    let told = project.told(&["render", "development"]);
+    assert!(told.starts_with("exit 64\n"), "{told}");
+    assert!(told.contains("error: templates/notes.txt.tera:2:4: Variable `nobody`"), "{told}");
 }
 
 #[test]
@@ -238,7 +240,18 @@ fn a_first_plan_shows_what_is_set_and_where() {
     );
     let args = ["plan", "development", "--set", "components.worker=null"];
     let told = project.told(&args);
-    assert_snapshot!(told);
+    assert!(told.starts_with("exit 0\n"), "{told}");
+    for line in [
+        "demo/development  nothing → r-",
+        "  + api\n",
+        "(environments/base.yaml:4)",
+        "(environments/development.yaml:",
+        "defaults; -v shows them",
+        "Components: 1 new.",
+        "Plan digest: ",
+    ] {
+        assert!(told.contains(line), "{line} is not in\n{told}");
+    }
 }
 
 #[test]

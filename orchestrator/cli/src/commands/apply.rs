@@ -1,6 +1,7 @@
 //! `apply`: does a plan, exactly, or says why not.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use neuroca_deploy_core::plan::Plan;
@@ -70,6 +71,15 @@ impl Apply {
                 None => {
                     let environment = self.environment.clone().unwrap_or_default();
                     let site = Site::of_files(ctx, &environment, &self.selection.sets)?;
+                    // Whoever is to be superseded may be about to begin.
+                    for _ in 0..20 {
+                        match self.files(ctx, &site).await {
+                            Err(failure) if self.supersede && failure.exit == Exit::Locked => {
+                                tokio::time::sleep(Duration::from_millis(100)).await;
+                            }
+                            other => return other,
+                        }
+                    }
                     self.files(ctx, &site).await
                 }
             }

@@ -143,7 +143,7 @@ fn text(ctx: &Context, found: &[Check]) -> String {
 
 /// Variables that look like flags and are none.
 fn variables(checks: &mut Checks) {
-    let mut known: Vec<String> = vec!["NEUROCA_DEPLOY_NEW_SESSION".into()];
+    let mut known: Vec<String> = Vec::new();
     let mut commands = vec![crate::args::command()];
     while let Some(command) = commands.pop() {
         known.extend(
