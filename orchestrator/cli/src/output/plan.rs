@@ -13,6 +13,9 @@ use super::table::visible;
 /// Longest value that is shown in full; `--json` has all of it.
 const LONGEST: usize = 72;
 
+/// Settings under this name are rendered documents.
+const DOCUMENT: &str = "rendered.";
+
 /// What to show of it.
 #[derive(Debug, Clone, Copy)]
 pub struct Show {
@@ -95,8 +98,11 @@ fn lines(changes: &[&Change], show: Show, indent: &str) -> String {
     let paint = show.paint;
     let is_default =
         |c: &Change| c.kind == ChangeKind::Add && c.because.as_deref() == Some("default");
-    let (hidden, shown): (Vec<&&Change>, Vec<&&Change>) =
-        changes.iter().partition(|c| !show.defaults && is_default(c));
+    // Digests of documents tell people nothing; which ones they are does.
+    let (documents, settings): (Vec<&Change>, Vec<&Change>) =
+        changes.iter().partition(|c| c.setting.starts_with(DOCUMENT));
+    let (hidden, shown): (Vec<&Change>, Vec<&Change>) =
+        settings.into_iter().partition(|c| !show.defaults && is_default(c));
     let width = shown.iter().map(|c| c.setting.chars().count()).max().unwrap_or(0);
     let rows: Vec<(String, Option<String>)> = shown
         .iter()
@@ -119,6 +125,11 @@ fn lines(changes: &[&Change], show: Show, indent: &str) -> String {
             if because.is_empty() { text } else { format!("{text}{}{because}", " ".repeat(pad)) };
         out.push_str(line.trim_end());
         out.push('\n');
+    }
+    if !documents.is_empty() {
+        let names = documents.iter().map(|c| c.setting.trim_start_matches(DOCUMENT));
+        let names = names.collect::<Vec<_>>().join(", ");
+        out.push_str(&format!("{indent}{} documents  {names}\n", paint.attention("~")));
     }
     if !hidden.is_empty() {
         let many = if hidden.len() == 1 { "default" } else { "defaults" };
