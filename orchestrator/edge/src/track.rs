@@ -39,7 +39,9 @@ impl InFlight {
     /// From here on it is a stream, which an operator's drain limit may end.
     pub fn becomes_stream(&mut self) -> Pin<Box<dyn Future<Output = ()>>> {
         if !std::mem::replace(&mut self.stream, true) {
+            // Never in neither of the two: a drain looks at both.
             self.counters.streams.fetch_add(1, Relaxed);
+            self.counters.in_flight.fetch_sub(1, Relaxed);
         }
         let mut end = self.counters.end_streams.subscribe();
         Box::pin(async move {
@@ -52,10 +54,8 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         let took = self.started.elapsed();
         self.counters.record(self.ended, took);
-        if self.stream {
-            self.counters.streams.fetch_sub(1, Relaxed);
-        }
-        self.counters.in_flight.fetch_sub(1, Relaxed);
+        let counted = if self.stream { &self.counters.streams } else { &self.counters.in_flight };
+        counted.fetch_sub(1, Relaxed);
         if let Some(line) = self.line.take() {
             line.write(self.ended, took);
         }

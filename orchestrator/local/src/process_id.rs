@@ -42,12 +42,12 @@ impl ProcessId {
 
     /// Returns when the process has ended. If it is a child of this process it is reaped.
     pub async fn ended(&self) {
-        if self.is_alive() {
-            if let Err(error) = self.wait_for_end().await {
-                tracing::debug!(%error, pid = self.pid, "watching a process by asking for it");
-                while self.is_alive() {
-                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-                }
+        if self.is_alive()
+            && let Err(error) = self.wait_for_end().await
+        {
+            tracing::debug!(%error, pid = self.pid, "watching a process by asking for it");
+            while self.is_alive() {
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
             }
         }
         self.reap();

@@ -83,7 +83,9 @@ impl SecretSource {
         Ok(value)
     }
 
-    /// Seals the release's secrets into the store, unless they are sealed in these versions.
+    /// Seals the release's secrets into the store, unless they are sealed in these versions. What
+    /// the release in force has sealed in the same version is taken from there: a restart or a new
+    /// size must not need the shell that once gave the values.
     pub fn seal(&self, store: &Store, release: &Release) -> Result<(), SecretError> {
         let id = release.id();
         let versions = versions(release);
@@ -91,10 +93,14 @@ impl SecretSource {
             Some((sealed, _)) if sealed == versions => return Ok(()),
             _ => {}
         }
+        let in_force = self.sealed_in_force(store)?;
         let mut values: BTreeMap<&str, Values> = BTreeMap::new();
         for (name, component) in &release.components {
             for (variable, secret) in &component.secrets {
-                let value = self.read(&secret.reference)?;
+                let value = match in_force.get(&secret.version) {
+                    Some(value) => value.clone(),
+                    None => self.read(&secret.reference)?,
+                };
                 if self.key.version(&value) != secret.version {
                     return Err(SecretError::Changed { reference: secret.reference.clone() });
                 }
@@ -104,6 +110,16 @@ impl SecretSource {
         let plain = serde_json::to_vec(&values).expect("strings have a JSON form");
         store.put_sealed(&id, &versions, &self.key.seal(&plain)?)?;
         Ok(())
+    }
+
+    /// The values of the release in force by their versions; none when they cannot be opened.
+    fn sealed_in_force(&self, store: &Store) -> Result<Values, SecretError> {
+        let Some((_, current)) = store.current_release()? else { return Ok(Values::new()) };
+        let Some((_, sealed)) = store.sealed(&current)? else { return Ok(Values::new()) };
+        let plain = self.key.unseal(&sealed).unwrap_or_default();
+        let all: BTreeMap<String, Values> = serde_json::from_slice(&plain).unwrap_or_default();
+        let values = all.into_values().flat_map(Values::into_values);
+        Ok(values.map(|value| (self.key.version(&value), value)).collect())
     }
 }
 

@@ -260,11 +260,11 @@ fn watch(
                 }
             }
         }
-        if let Some((end, last)) = &ended {
-            if !open || now >= *last {
-                redacted.finish(&mut |line| log.write(line));
-                return Ok(end.clone());
-            }
+        if let Some((end, last)) = &ended
+            && (!open || now >= *last)
+        {
+            redacted.finish(&mut |line| log.write(line));
+            return Ok(end.clone());
         }
     }
 }

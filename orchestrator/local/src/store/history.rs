@@ -7,7 +7,7 @@ use rusqlite::OptionalExtension;
 use super::{Store, from_json};
 
 impl Store {
-    pub(super) fn current_release(&self) -> Result<Option<(u64, ReleaseId)>, StoreError> {
+    pub(crate) fn current_release(&self) -> Result<Option<(u64, ReleaseId)>, StoreError> {
         self.read(|db| {
             db.query_row(
                 "SELECT id, release FROM journals WHERE deployed = 1 ORDER BY id DESC LIMIT 1",
