@@ -256,7 +256,7 @@ fn killed_before_or_after_any_effect_it_converges() {
 }
 
 #[test]
-fn restart_and_scale_need_neither_files_nor_the_shell_with_the_secrets() {
+fn a_restart_needs_neither_files_nor_the_shell_with_the_secrets() {
     let hello = Hello::new();
     let secret =
         ["apply", "development", "-y", "--set", "components.hello.secrets.TOKEN=env:TOKEN"];
@@ -266,16 +266,20 @@ fn restart_and_scale_need_neither_files_nor_the_shell_with_the_secrets() {
 
     hello.expect(0, &["restart", "development", "hello"]);
     assert_eq!(hello.get("/secret"), "hush");
+}
+
+#[test]
+fn more_processes_are_there_when_scale_says_so() {
+    let hello = Hello::new();
+    let secret =
+        ["apply", "development", "-y", "--set", "components.hello.secrets.TOKEN=env:TOKEN"];
+    let out = hello.command(&secret).env("TOKEN", "hush").output().expect("runs");
+    told(0, &secret, out);
     hello.expect(0, &["scale", "development", "hello", "2"]);
     let status = hello.json(&["status", "development"]);
-    let ready: Vec<u64> = status["observed"]["revisions"]
-        .as_object()
-        .expect("revisions")
-        .values()
-        .filter(|r| r["warm_until_ms"].is_null())
-        .filter_map(|r| r["ready"].as_u64())
-        .collect();
-    assert_eq!(ready, [2]);
+    let revisions = status["observed"]["revisions"].as_object().expect("revisions");
+    let ready: Vec<u64> = revisions.values().filter_map(|r| r["ready"].as_u64()).collect();
+    assert_eq!(ready, [2], "{status}");
     assert_eq!(hello.get("/secret"), "hush");
     let (_, stderr) = hello.expect(64, &["scale", "development", "helo", "2"]);
     assert!(stderr.contains("did you mean `hello`?"), "{stderr}");
