@@ -53,7 +53,8 @@ fn preparing(spec: &Spec) -> Vec<Effect> {
         .iter()
         .map(|m| Effect::StoreArtifact { release: release(), component: m.component.clone() })
         .collect();
-    if !new.is_empty() {
+    // Also when only a number of replicas changes: processes are started from this release's record.
+    if spec.moves.iter().any(|m| m.to.is_some()) {
         effects.push(Effect::SealSecrets { release: release() });
     }
     effects.extend(spec.hooks(Hook::PreDeploy));
