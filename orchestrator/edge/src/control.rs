@@ -1,9 +1,7 @@
 //! The control socket: HTTP and JSON over a Unix socket, and `/metrics` for who may see it.
 
 use std::convert::Infallible;
-use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,22 +12,24 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
 
 use crate::error::EdgeError;
-use crate::metrics::Status;
+use crate::exposition;
 use crate::server::{Shared, until_drained};
 use crate::table::Table;
 
+/// How long calls that are under way keep an edge that has nothing else to do.
+const LAST_ANSWERS: Duration = Duration::from_millis(500);
+
 type Reply = Response<Full<Bytes>>;
 
-/// Serves control and metrics until the edge has drained.
+/// Serves the control socket until the edge has drained.
 pub(crate) fn serve(
     shared: &Arc<Shared>,
     control: UnixListener,
-    metrics: Vec<TcpListener>,
     drain_limit: Duration,
 ) -> Result<(), EdgeError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -42,32 +42,32 @@ pub(crate) fn serve(
             .map_err(EdgeError::io("the control socket"))?;
         let mut terminate =
             signal(SignalKind::terminate()).map_err(EdgeError::io("the handler of SIGTERM"))?;
-        for socket in metrics {
-            let listener =
-                tokio::net::TcpListener::from_std(socket).map_err(EdgeError::io("metrics"))?;
-            let shared = shared.clone();
-            tokio::spawn(async move {
-                while let Ok((stream, _)) = listener.accept().await {
-                    tokio::spawn(answer(stream, shared.clone(), public));
-                }
-            });
-        }
-        let accepting = async {
-            while let Ok((stream, _)) = control.accept().await {
-                tokio::spawn(answer(stream, shared.clone(), private));
+        let mut calls = JoinSet::new();
+        let mut drained = std::pin::pin!(until_drained(shared, drain_limit));
+        loop {
+            tokio::select! {
+                () = drained.as_mut() => break,
+                Some(()) = terminate.recv() => shared.drain(),
+                Some(_) = calls.join_next() => {}
+                accepted = control.accept() => match accepted {
+                    Ok((stream, _)) => drop(calls.spawn(answer(stream, shared.clone(), private))),
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot accept a control connection");
+                        tokio::time::sleep(Duration::from_millis(20)).await;
+                    }
+                },
             }
-        };
-        tokio::select! {
-            () = accepting => {}
-            () = until_drained(shared, drain_limit) => {}
-            () = async {
-                terminate.recv().await;
-                shared.drain();
-                std::future::pending::<()>().await;
-            } => {}
         }
+        // Who asked for the end gets an answer before it comes.
+        let answered = async { while calls.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(LAST_ANSWERS, answered).await;
         Ok(())
     })
+}
+
+/// Serves a connection of the metrics listener.
+pub(crate) async fn metrics(stream: tokio::net::TcpStream, shared: Arc<Shared>) {
+    answer(stream, shared, public).await;
 }
 
 async fn answer<S>(
@@ -97,7 +97,7 @@ async fn answer<S>(
 
 fn public(shared: &Shared, method: &Method, path: &str, _: &[u8]) -> Reply {
     match (method, path) {
-        (&Method::GET, "/metrics") => text(StatusCode::OK, shared.metrics.text()),
+        (&Method::GET, "/metrics") => text(StatusCode::OK, exposition::text(&shared.metrics)),
         _ => text(StatusCode::NOT_FOUND, "only /metrics is here\n"),
     }
 }
@@ -109,7 +109,8 @@ fn private(shared: &Shared, method: &Method, path: &str, body: &[u8]) -> Reply {
             Err(error) => text(StatusCode::BAD_REQUEST, format!("not a table: {error}")),
             Ok(table) => match shared.put(table) {
                 Ok(generation) => json(&generation),
-                Err(error) => text(StatusCode::CONFLICT, error),
+                Err(error @ EdgeError::Refused(_)) => text(StatusCode::CONFLICT, error),
+                Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, error),
             },
         },
         (&Method::POST, "/drain") => {
@@ -133,70 +134,4 @@ fn text(status: StatusCode, words: impl ToString) -> Reply {
 fn json<T: Serialize>(value: &T) -> Reply {
     let json = serde_json::to_vec(value).expect("plain values have a JSON form");
     Response::new(Full::new(json.into()))
-}
-
-/// Talks to a running edge.
-#[derive(Debug, Clone)]
-pub struct Control {
-    path: PathBuf,
-}
-
-impl Control {
-    /// An edge that listens at `path`; nothing is opened yet.
-    pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
-    }
-
-    /// Puts a table into force and returns its generation: from then on no request is routed by
-    /// an older one.
-    pub async fn put_table(&self, table: &Table) -> Result<u64, EdgeError> {
-        let body = serde_json::to_vec(table).expect("plain values have a JSON form");
-        self.call(Method::PUT, "/table", body).await
-    }
-
-    /// Counters and the generation in force.
-    pub async fn status(&self) -> Result<Status, EdgeError> {
-        self.call(Method::GET, "/status", Vec::new()).await
-    }
-
-    /// Ends the streams (SSE, WebSocket) of a revision.
-    pub async fn end_streams(&self, revision: &str) -> Result<(), EdgeError> {
-        self.call(Method::POST, &format!("/end-streams/{revision}"), Vec::new()).await
-    }
-
-    /// Makes the edge stop accepting, finish what it has, and end.
-    pub async fn drain(&self) -> Result<Status, EdgeError> {
-        self.call(Method::POST, "/drain", Vec::new()).await
-    }
-
-    async fn call<T: DeserializeOwned>(
-        &self,
-        method: Method,
-        path: &str,
-        body: Vec<u8>,
-    ) -> Result<T, EdgeError> {
-        let silent =
-            |why: String| EdgeError::Unreachable { path: self.path.display().to_string(), why };
-        let stream =
-            tokio::net::UnixStream::connect(&self.path).await.map_err(|e| silent(e.to_string()))?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(|e| silent(e.to_string()))?;
-        let connection = tokio::spawn(connection);
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header("host", "edge")
-            .body(Full::new(Bytes::from(body)))
-            .expect("a valid request");
-        let response = sender.send_request(request).await.map_err(|e| silent(e.to_string()))?;
-        let status = response.status();
-        let body = response.into_body().collect().await.map_err(|e| silent(e.to_string()))?;
-        connection.abort();
-        let body = body.to_bytes();
-        if status != StatusCode::OK {
-            return Err(EdgeError::Refused(String::from_utf8_lossy(&body).into_owned()));
-        }
-        serde_json::from_slice(&body).map_err(|e| silent(e.to_string()))
-    }
 }

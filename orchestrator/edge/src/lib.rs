@@ -3,19 +3,27 @@
 //! It knows components, revisions and weights by name, and nothing of plans, releases or
 //! processes. [`run`] serves on sockets that somebody else bound; [`Control`] talks to it.
 
+mod client;
+mod compiled;
 mod control;
 mod error;
+mod exposition;
 mod forward;
+mod headers;
 mod listen;
 mod log;
 mod metrics;
+mod mirror;
 mod pick;
 mod pool;
 mod server;
 mod table;
+mod tls;
 mod track;
+mod tunnel;
+mod upload;
 
-pub use control::Control;
+pub use client::Control;
 pub use error::EdgeError;
 pub use metrics::{RevisionStatus, Status};
 pub use server::{EdgeOptions, run};

@@ -1,45 +1,33 @@
-//! The access log: one JSON line per request, written by a thread of its own.
+//! The access log: one JSON line per request. Each worker thread writes lines into a buffer of its
+//! own and hands over whole buffers: waking the writing thread for every line costs more than
+//! proxying the request does.
 
+use std::cell::RefCell;
 use std::fs::{File, OpenOptions};
-use std::io::{BufWriter, Write};
-use std::path::Path;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use http::HeaderValue;
-use hyper::Request;
-use hyper::body::Incoming;
-use serde::Serialize;
+use http::{HeaderValue, Method, Uri};
 
 use crate::error::EdgeError;
 use crate::metrics::Ended;
 
-/// Lines that may wait for the disk. A request never waits: past this, lines are dropped.
-const WAITING: usize = 16 * 1024;
-const FLUSH_EVERY: Duration = Duration::from_millis(500);
+/// A worker hands over its lines when they are this many bytes, and at least this often.
+const BUFFER: usize = 32 * 1024;
+pub const FLUSH_EVERY: Duration = Duration::from_millis(200);
+/// Buffers that may wait for the disk. A request never waits: past this, lines are lost.
+const WAITING: usize = 64;
 /// The file is begun anew at this size; one old file is kept.
 const ROTATE_AT: u64 = 64 * 1024 * 1024;
 
-#[derive(Clone)]
-pub struct AccessLog(SyncSender<Entry>);
-
-/// A line that is written when its request has ended.
-pub struct AccessLine {
-    log: AccessLog,
-    entry: Entry,
-}
-
-#[derive(Serialize)]
-struct Entry {
-    at_ms: u64,
-    id: String,
-    method: String,
-    path: String,
-    revision: String,
-    status: u16,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    error: &'static str,
-    took_us: u64,
+/// The file and the thread that writes it, which ends when the last [`Lines`] is dropped.
+pub struct AccessLog {
+    sender: SyncSender<Vec<u8>>,
+    writer: JoinHandle<()>,
 }
 
 impl AccessLog {
@@ -47,71 +35,140 @@ impl AccessLog {
         let file = append(path).map_err(EdgeError::io(path.display().to_string()))?;
         let (sender, receiver) = sync_channel(WAITING);
         let path = path.to_path_buf();
-        std::thread::spawn(move || write(&path, file, &receiver));
-        Ok(Self(sender))
+        let writer = std::thread::spawn(move || write(path, file, &receiver));
+        Ok(Self { sender, writer })
     }
 
-    /// The path only: a query may hold what does not belong in a log.
-    pub fn line(&self, request: &Request<Incoming>, id: &HeaderValue) -> AccessLine {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        let entry = Entry {
-            at_ms: now.map_or(0, |time| time.as_millis() as u64),
-            id: id.to_str().unwrap_or_default().into(),
-            method: request.method().as_str().into(),
-            path: request.uri().path().into(),
-            revision: String::new(),
-            status: 0,
-            error: "",
-            took_us: 0,
-        };
-        AccessLine { log: self.clone(), entry }
+    pub fn sender(&self) -> SyncSender<Vec<u8>> {
+        self.sender.clone()
+    }
+
+    /// Waits until everything that was handed over is in the file. All workers have ended before.
+    pub fn finish(self) {
+        drop(self.sender);
+        if self.writer.join().is_err() {
+            tracing::error!("the thread that writes the access log panicked");
+        }
     }
 }
 
-impl AccessLine {
-    pub fn revision(mut self, revision: &str) -> Self {
-        self.entry.revision = revision.into();
-        self
+/// One thread's lines that were not handed over yet.
+pub struct Lines {
+    buffer: RefCell<Vec<u8>>,
+    sender: SyncSender<Vec<u8>>,
+}
+
+impl Lines {
+    pub fn new(sender: SyncSender<Vec<u8>>) -> Rc<Self> {
+        Rc::new(Self { buffer: RefCell::default(), sender })
     }
 
-    pub fn write(mut self, ended: Ended, took: Duration) {
-        (self.entry.status, self.entry.error) = match ended {
+    /// Hands over what there is.
+    pub fn flush(&self) {
+        let full = std::mem::take(&mut *self.buffer.borrow_mut());
+        if !full.is_empty() {
+            let _ = self.sender.try_send(full);
+        }
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}
+
+/// What is known of a request when it comes; the line is written when it has ended.
+pub struct AccessLine {
+    pub lines: Rc<Lines>,
+    pub id: HeaderValue,
+    pub client: HeaderValue,
+    pub method: Method,
+    pub uri: Uri,
+}
+
+impl AccessLine {
+    /// The path only: a query may hold what does not belong in a log.
+    pub fn write(&self, component: &str, revision: &str, ended: Ended, took: Duration, bytes: u64) {
+        let (status, error) = match ended {
             Ended::Status(status) => (status, ""),
             Ended::ConnectError => (502, "connect"),
             Ended::Timeout => (504, "timeout"),
             Ended::Aborted => (0, "aborted"),
+            Ended::Broken => (502, "broken"),
         };
-        self.entry.took_us = took.as_micros() as u64;
-        let _ = self.log.0.try_send(self.entry);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let at_ms = now.map_or(0, |time| time.as_millis() as u64);
+        let mut out = self.lines.buffer.borrow_mut();
+        if out.capacity() == 0 {
+            out.reserve(BUFFER + 1024);
+        }
+        let _ = write!(
+            out,
+            r#"{{"at_ms":{at_ms},"status":{status},"took_us":{},"bytes":{bytes}"#,
+            took.as_micros()
+        );
+        for (name, text) in [
+            ("method", self.method.as_str().as_bytes()),
+            ("path", self.uri.path().as_bytes()),
+            ("component", component.as_bytes()),
+            ("revision", revision.as_bytes()),
+            ("client", self.client.as_bytes()),
+            ("id", self.id.as_bytes()),
+            ("error", error.as_bytes()),
+        ] {
+            if !text.is_empty() {
+                field(&mut out, name, text);
+            }
+        }
+        out.extend_from_slice(b"}\n");
+        if out.len() >= BUFFER {
+            drop(out);
+            self.lines.flush();
+        }
     }
+}
+
+/// `,"name":"text"`; what is not plain ASCII is escaped, so that no client can forge a line.
+fn field(out: &mut Vec<u8>, name: &str, text: &[u8]) {
+    out.extend_from_slice(b",\"");
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\":\"");
+    if text.iter().all(|b| (0x20..0x7f).contains(b) && *b != b'"' && *b != b'\\') {
+        out.extend_from_slice(text);
+    } else {
+        for c in String::from_utf8_lossy(text).chars() {
+            match c {
+                '"' | '\\' => out.extend_from_slice(&[b'\\', c as u8]),
+                ' '..='~' => out.push(c as u8),
+                _ => {
+                    for unit in c.encode_utf16(&mut [0; 2]) {
+                        let _ = write!(out, "\\u{unit:04x}");
+                    }
+                }
+            }
+        }
+    }
+    out.push(b'"');
 }
 
 fn append(path: &Path) -> std::io::Result<File> {
     OpenOptions::new().create(true).append(true).open(path)
 }
 
-fn write(path: &Path, file: File, lines: &Receiver<Entry>) {
+fn write(path: PathBuf, mut file: File, buffers: &Receiver<Vec<u8>>) {
     let mut size = file.metadata().map_or(0, |m| m.len());
-    let mut out = BufWriter::with_capacity(64 * 1024, file);
-    loop {
-        match lines.recv_timeout(FLUSH_EVERY) {
-            Ok(entry) => {
-                let mut line = serde_json::to_vec(&entry).expect("plain values have a JSON form");
-                line.push(b'\n');
-                size += line.len() as u64;
-                // A full disk must not end traffic; the lines are lost.
-                let _ = out.write_all(&line);
-            }
-            Err(RecvTimeoutError::Timeout) => drop(out.flush()),
-            Err(RecvTimeoutError::Disconnected) => return,
+    for lines in buffers {
+        // A full disk must not end traffic; the lines are lost.
+        if file.write_all(&lines).is_ok() {
+            size += lines.len() as u64;
         }
-        if size >= ROTATE_AT {
-            let _ = out.flush();
-            let _ = std::fs::rename(path, path.with_extension("log.1"));
-            if let Ok(file) = append(path) {
-                out = BufWriter::with_capacity(64 * 1024, file);
-                size = 0;
-            }
+        if size < ROTATE_AT {
+            continue;
+        }
+        let _ = std::fs::rename(&path, path.with_extension("log.1"));
+        if let Ok(fresh) = append(&path) {
+            (file, size) = (fresh, 0);
         }
     }
 }

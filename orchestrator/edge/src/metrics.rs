@@ -1,20 +1,25 @@
 //! Counters per revision, measured where the client is: at the edge.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicU32, AtomicU64,
+    Ordering::{Acquire, Relaxed},
+};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use crate::table::Table;
 
 /// Upper bounds in seconds, log-spaced, four a factor of ten.
 const BOUNDS: [f64; 21] = [
     0.0001, 0.000178, 0.000316, 0.000562, 0.001, 0.00178, 0.00316, 0.00562, 0.01, 0.0178, 0.0316,
     0.0562, 0.1, 0.178, 0.316, 0.562, 1.0, 1.78, 3.16, 5.62, 10.0,
 ];
-const STATUS: [&str; 8] =
-    ["1xx", "2xx", "3xx", "4xx", "5xx", "connect_error", "timeout", "aborted"];
+const STATUS: [&str; 9] =
+    ["1xx", "2xx", "3xx", "4xx", "5xx", "connect_error", "timeout", "aborted", "broken"];
 
 /// What became of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,31 +27,43 @@ pub enum Ended {
     Status(u16),
     ConnectError,
     Timeout,
-    /// The component broke off its answer, or the client went away before it.
+    /// The client went away before there was an answer.
     Aborted,
+    /// The component broke off, before or in its answer.
+    Broken,
 }
+
+/// Revisions that are not routed any more and are still shown, the latest ones.
+const KEPT: usize = 256;
 
 /// One revision's counters; touched by every request, hence atomics.
 #[derive(Default)]
 pub struct Counters {
     pub component: String,
+    pub revision: String,
     pub in_flight: AtomicU64,
     pub streams: AtomicU64,
+    weight: AtomicU32,
+    /// The last generation whose table names the revision.
+    routed: AtomicU64,
     requests: AtomicU64,
     ended: [AtomicU64; STATUS.len()],
     buckets: [AtomicU64; BOUNDS.len() + 1],
     sum_us: AtomicU64,
-    /// Streams of an older count are ended when this grows.
-    pub end_streams: tokio::sync::watch::Sender<u64>,
+    /// How often streams were ended: a request belongs to the count at which it was picked.
+    era: AtomicU64,
+    era_changed: watch::Sender<()>,
 }
 
 impl Counters {
+    /// A request ended that took so long, for a stream: until its head came.
     pub fn record(&self, ended: Ended, took: Duration) {
         let class = match ended {
             Ended::Status(status) => usize::from((status / 100).clamp(1, 5) - 1),
             Ended::ConnectError => 5,
             Ended::Timeout => 6,
             Ended::Aborted => 7,
+            Ended::Broken => 8,
         };
         self.requests.fetch_add(1, Relaxed);
         self.ended[class].fetch_add(1, Relaxed);
@@ -54,95 +71,91 @@ impl Counters {
         self.buckets[BOUNDS.partition_point(|bound| *bound < seconds)].fetch_add(1, Relaxed);
         self.sum_us.fetch_add(took.as_micros() as u64, Relaxed);
     }
+
+    /// What a request remembers from when it was picked, for [`Self::era_over`].
+    pub fn era(&self) -> u64 {
+        self.era.load(Relaxed)
+    }
+
+    /// Returns when streams are to end that were picked in `era`; at once if that was before the
+    /// stream began.
+    pub async fn era_over(self: Arc<Self>, era: u64) {
+        let mut changed = self.era_changed.subscribe();
+        while self.era() == era && changed.changed().await.is_ok() {}
+    }
 }
 
-/// The counters of all revisions that were ever routed.
-#[derive(Default, Clone)]
-pub struct Metrics(Arc<Mutex<BTreeMap<String, Arc<Counters>>>>);
+/// The counters of all revisions that are routed or were lately.
+#[derive(Default)]
+pub struct Metrics {
+    revisions: Mutex<BTreeMap<String, Arc<Counters>>>,
+    refused: Mutex<BTreeMap<u16, u64>>,
+}
 
 impl Metrics {
     /// A revision's counters. Looked up when a table is put, not per request.
     pub fn of(&self, revision: &str, component: &str) -> Arc<Counters> {
-        let mut all = self.0.lock().expect("no panic while held");
-        let fresh = || Arc::new(Counters { component: component.into(), ..Counters::default() });
+        let mut all = self.revisions.lock().expect("no panic while held");
+        let fresh = || {
+            let (component, revision) = (component.into(), revision.into());
+            Arc::new(Counters { component, revision, ..Counters::default() })
+        };
         all.entry(revision.into()).or_insert_with(fresh).clone()
+    }
+
+    /// Notes the weights of a new table, and forgets revisions that are long out of use.
+    pub fn weights(&self, table: &Table) {
+        let mut all = self.revisions.lock().expect("no panic while held");
+        all.values().for_each(|counters| counters.weight.store(0, Relaxed));
+        for backend in table.routes.iter().flat_map(|route| &route.backends) {
+            if let Some(counters) = all.get(&backend.revision) {
+                counters.weight.fetch_max(backend.weight, Relaxed);
+                counters.routed.store(table.generation, Relaxed);
+            }
+        }
+        let busy = |c: &Counters| c.in_flight.load(Acquire) + c.streams.load(Acquire) > 0;
+        let routed = |c: &Counters| c.routed.load(Relaxed);
+        let old = all.values().filter(|c| routed(c) < table.generation && !busy(c));
+        let mut old: Vec<u64> = old.map(|c| routed(c)).collect();
+        if old.len() > KEPT {
+            let excess = old.len() - KEPT;
+            let (_, &mut last, _) = old.select_nth_unstable(excess - 1);
+            all.retain(|_, c| routed(c) > last || busy(c));
+        }
     }
 
     /// Ends the streams of a revision.
     pub fn end_streams(&self, revision: &str) {
-        let all = self.0.lock().expect("no panic while held");
+        let all = self.revisions.lock().expect("no panic while held");
         if let Some(counters) = all.get(revision) {
-            counters.end_streams.send_modify(|n| *n += 1);
+            counters.era.fetch_add(1, Relaxed);
+            counters.era_changed.send_replace(());
         }
+    }
+
+    /// The edge answered by itself: no route, no revision that is ready, a body that is too large.
+    pub fn refused(&self, status: u16) {
+        *self.refused.lock().expect("no panic while held").entry(status).or_default() += 1;
+    }
+
+    /// By status, what the edge answered by itself.
+    pub fn refusals(&self) -> BTreeMap<u16, u64> {
+        self.refused.lock().expect("no panic while held").clone()
     }
 
     /// A copy of everything, by revision.
     pub fn snapshot(&self) -> BTreeMap<String, RevisionStatus> {
-        let all = self.0.lock().expect("no panic while held");
+        let all = self.revisions.lock().expect("no panic while held");
         all.iter().map(|(name, c)| (name.clone(), c.snapshot())).collect()
-    }
-
-    /// Prometheus text.
-    pub fn text(&self) -> String {
-        let mut out = String::new();
-        let all = self.snapshot();
-        let mut block =
-            |name: &str, kind: &str, lines: &mut dyn FnMut(&mut String, &str, &RevisionStatus)| {
-                let _ = writeln!(out, "# TYPE edge_{name} {kind}");
-                for (revision, status) in &all {
-                    lines(&mut out, revision, status);
-                }
-            };
-        block("requests_total", "counter", &mut |out, revision, s| {
-            for (class, n) in &s.status {
-                let c = &s.component;
-                let _ = writeln!(
-                    out,
-                    "edge_requests_total{{component=\"{c}\",revision=\"{revision}\",status=\"{class}\"}} {n}"
-                );
-            }
-        });
-        block("in_flight", "gauge", &mut |out, revision, s| {
-            let _ = writeln!(
-                out,
-                "edge_in_flight{{component=\"{}\",revision=\"{revision}\"}} {}",
-                s.component, s.in_flight
-            );
-        });
-        block("streams", "gauge", &mut |out, revision, s| {
-            let _ = writeln!(
-                out,
-                "edge_streams{{component=\"{}\",revision=\"{revision}\"}} {}",
-                s.component, s.streams
-            );
-        });
-        block("request_duration_seconds", "histogram", &mut |out, revision, s| {
-            let labels = format!("component=\"{}\",revision=\"{revision}\"", s.component);
-            for (bound, n) in &s.latency_buckets {
-                let _ = writeln!(
-                    out,
-                    "edge_request_duration_seconds_bucket{{{labels},le=\"{bound}\"}} {n}"
-                );
-            }
-            let _ = writeln!(
-                out,
-                "edge_request_duration_seconds_bucket{{{labels},le=\"+Inf\"}} {}",
-                s.latency_count
-            );
-            let _ =
-                writeln!(out, "edge_request_duration_seconds_sum{{{labels}}} {}", s.latency_sum);
-            let _ = writeln!(
-                out,
-                "edge_request_duration_seconds_count{{{labels}}} {}",
-                s.latency_count
-            );
-        });
-        out
     }
 }
 
 impl Counters {
     fn snapshot(&self) -> RevisionStatus {
+        // In this order: a request that becomes a stream is in one of the two, and one that is in
+        // neither is among those that ended.
+        let in_flight = self.in_flight.load(Acquire);
+        let streams = self.streams.load(Acquire);
         let mut cumulative = 0;
         let latency_buckets = BOUNDS
             .iter()
@@ -154,9 +167,10 @@ impl Counters {
             .collect();
         RevisionStatus {
             component: self.component.clone(),
+            weight: self.weight.load(Relaxed),
             requests: self.requests.load(Relaxed),
-            in_flight: self.in_flight.load(Relaxed),
-            streams: self.streams.load(Relaxed),
+            in_flight,
+            streams,
             status: STATUS
                 .iter()
                 .zip(&self.ended)
@@ -183,6 +197,8 @@ pub struct Status {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct RevisionStatus {
     pub component: String,
+    /// In the table in force; 0 when it is not named there.
+    pub weight: u32,
     pub requests: u64,
     pub in_flight: u64,
     pub streams: u64,

@@ -5,39 +5,51 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use http::HeaderMap;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use crate::forward::Upload;
+use crate::upload::Upload;
 
-/// Components have to keep idle connections open longer than this, or a request may meet a
-/// connection that is just being closed.
-const IDLE: Duration = Duration::from_secs(10);
+/// Shorter than what components usually allow (Node and uvicorn: 5 s). A component that closes
+/// earlier and says so (`Keep-Alive: timeout=`) is believed.
+const IDLE: Duration = Duration::from_secs(4);
 const MOST_IDLE: usize = 256;
 
-type Idle = Vec<(SendRequest<Upload>, Instant)>;
-
-/// One thread's connections by address.
+/// One thread's idle connections by address.
 #[derive(Clone, Default)]
-pub struct Pool(Rc<RefCell<HashMap<Rc<str>, Idle>>>);
+pub struct Pool(Rc<RefCell<HashMap<Arc<str>, Vec<Idle>>>>);
+
+struct Idle {
+    connection: Connection,
+    until: Instant,
+}
+
+struct Connection {
+    sender: SendRequest<Upload>,
+    fd: RawFd,
+}
 
 /// A connection that is in use, and where it goes back to.
 pub struct Lease {
     pool: Pool,
-    address: Rc<str>,
-    sender: SendRequest<Upload>,
+    address: Arc<str>,
+    connection: Connection,
+    may_idle: Duration,
 }
 
 /// Why no answer came.
 pub enum Failure {
-    /// No connection; nothing was sent. The request can go elsewhere.
-    Connect(Box<Request<Upload>>, std::io::Error),
+    /// Nothing was sent; the request can go elsewhere.
+    Unsent(Box<Request<Upload>>, std::io::Error),
     /// Something may have been sent.
     Broken(hyper::Error),
 }
@@ -46,43 +58,54 @@ impl Pool {
     /// Sends the request over an idle or a new connection.
     pub async fn send(
         &self,
-        address: &str,
+        address: &Arc<str>,
         connect_timeout: Duration,
         mut request: Request<Upload>,
     ) -> Result<(Response<Incoming>, Lease), Failure> {
-        while let Some((address, mut sender)) = self.take(address) {
-            if sender.ready().await.is_err() {
-                continue;
-            }
-            match sender.try_send_request(request).await {
-                Ok(response) => {
-                    return Ok((response, Lease { pool: self.clone(), address, sender }));
-                }
-                Err(mut error) => match error.take_message() {
-                    Some(unsent) => request = unsent,
-                    None => return Err(Failure::Broken(error.into_error())),
+        loop {
+            let (mut connection, fresh) = match self.take(address) {
+                Some(idle) => (idle, false),
+                None => match connect(address, connect_timeout).await {
+                    Ok(new) => (new, true),
+                    Err(error) => return Err(Failure::Unsent(Box::new(request), error)),
                 },
+            };
+            let mut error = match connection.sender.try_send_request(request).await {
+                Ok(response) => {
+                    let may_idle = may_idle(response.headers());
+                    let (pool, address) = (self.clone(), address.clone());
+                    return Ok((response, Lease { pool, address, connection, may_idle }));
+                }
+                Err(error) => error,
+            };
+            match error.take_message() {
+                Some(unsent) if fresh => {
+                    let error = std::io::Error::other(error.into_error());
+                    return Err(Failure::Unsent(Box::new(unsent), error));
+                }
+                Some(unsent) => request = unsent,
+                None => return Err(Failure::Broken(error.into_error())),
             }
-        }
-        let mut sender = match connect(address, connect_timeout).await {
-            Ok(sender) => sender,
-            Err(error) => return Err(Failure::Connect(Box::new(request), error)),
-        };
-        match sender.try_send_request(request).await {
-            Ok(response) => {
-                Ok((response, Lease { pool: self.clone(), address: address.into(), sender }))
-            }
-            Err(error) => Err(Failure::Broken(error.into_error())),
         }
     }
 
-    fn take(&self, address: &str) -> Option<(Rc<str>, SendRequest<Upload>)> {
+    /// The latest connection that can be written to now.
+    fn take(&self, address: &str) -> Option<Connection> {
         let mut all = self.0.borrow_mut();
-        let key = all.get_key_value(address)?.0.clone();
         let idle = all.get_mut(address)?;
-        while let Some((sender, since)) = idle.pop() {
-            if !sender.is_closed() && since.elapsed() < IDLE {
-                return Some((key, sender));
+        let now = Instant::now();
+        let mut place = idle.len();
+        while place > 0 {
+            place -= 1;
+            let Idle { connection, until } = &idle[place];
+            if connection.sender.is_closed() || *until < now {
+                idle.remove(place);
+            } else if connection.sender.is_ready() {
+                // Not ready: an answer came before the request was read whole.
+                let connection = idle.remove(place).connection;
+                if connection.is_quiet() {
+                    return Some(connection);
+                }
             }
         }
         None
@@ -90,37 +113,60 @@ impl Pool {
 
     /// Closes what has been idle for too long.
     pub fn sweep(&self) {
+        let now = Instant::now();
         self.0.borrow_mut().retain(|_, idle| {
-            idle.retain(|(sender, since)| !sender.is_closed() && since.elapsed() < IDLE);
+            idle.retain(|i| !i.connection.sender.is_closed() && i.until > now);
             !idle.is_empty()
         });
+    }
+}
+
+impl Connection {
+    /// Whether the component has neither closed the connection nor sent anything. The kernel may
+    /// know of an end that this thread was not told yet, and a request that is written after it is
+    /// lost.
+    fn is_quiet(&self) -> bool {
+        let mut byte = 0_u8;
+        // SAFETY: the sender is not closed, hence this thread's connection task lives, hence the
+        // descriptor is open and its own; `byte` is one writable byte.
+        let seen = unsafe {
+            libc::recv(self.fd, (&raw mut byte).cast(), 1, libc::MSG_PEEK | libc::MSG_DONTWAIT)
+        };
+        seen < 0 && std::io::Error::last_os_error().kind() == std::io::ErrorKind::WouldBlock
     }
 }
 
 impl Lease {
     /// After the whole answer was read: the connection can serve the next request.
     pub fn give_back(self) {
-        if self.sender.is_closed() {
+        if self.connection.sender.is_closed() {
             return;
         }
         let mut all = self.pool.0.borrow_mut();
         let idle = all.entry(self.address).or_default();
         if idle.len() < MOST_IDLE {
-            idle.push((self.sender, Instant::now()));
+            idle.push(Idle { connection: self.connection, until: Instant::now() + self.may_idle });
         }
     }
 }
 
-async fn connect(address: &str, limit: Duration) -> std::io::Result<SendRequest<Upload>> {
+/// `Keep-Alive: timeout=5` means that at 5 s the component closes.
+fn may_idle(headers: &HeaderMap) -> Duration {
+    let said = headers.get("keep-alive").and_then(|value| value.to_str().ok());
+    let timeout = said.and_then(|said| {
+        said.split(',').find_map(|part| part.trim().strip_prefix("timeout=")?.parse().ok())
+    });
+    timeout.map_or(IDLE, |seconds: u64| IDLE.min(Duration::from_secs(seconds.saturating_sub(1))))
+}
+
+async fn connect(address: &str, limit: Duration) -> std::io::Result<Connection> {
     let stream = tokio::time::timeout(limit, TcpStream::connect(address))
         .await
         .map_err(|_| std::io::Error::new(std::io::ErrorKind::TimedOut, "connect timed out"))??;
     stream.set_nodelay(true)?;
-    let (sender, connection) = http1::Builder::new()
-        .preserve_header_case(false)
-        .handshake(TokioIo::new(stream))
-        .await
-        .map_err(std::io::Error::other)?;
+    let fd = stream.as_raw_fd();
+    let (sender, connection) =
+        http1::handshake(TokioIo::new(stream)).await.map_err(std::io::Error::other)?;
     tokio::task::spawn_local(connection.with_upgrades());
-    Ok(sender)
+    Ok(Connection { sender, fd })
 }

@@ -1,27 +1,28 @@
 //! The edge as a process: threads, the table in force, draining.
 
-use std::collections::HashMap;
+use std::fs::File;
+use std::io::Write;
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
-use http::HeaderValue;
-use hyper::Request;
-use hyper::body::Incoming;
 use tokio::sync::watch;
 
+use crate::compiled::Compiled;
 use crate::control;
 use crate::error::EdgeError;
-use crate::listen::{Tls, accept};
-pub use crate::log::AccessLine;
-use crate::log::AccessLog;
-use crate::metrics::{Counters, Metrics, Status};
+use crate::listen::accept;
+use crate::log::{AccessLog, FLUSH_EVERY, Lines};
+use crate::metrics::{Metrics, Status};
+use crate::mirror::Mirroring;
 use crate::pool::Pool;
-use crate::table::{ListenerKind, Table};
+use crate::table::Table;
 
 /// What the edge is started with.
 pub struct EdgeOptions {
@@ -40,50 +41,22 @@ pub struct Shared {
     table: ArcSwap<Compiled>,
     pub(crate) metrics: Metrics,
     draining: watch::Sender<bool>,
+    /// The same, for each request to look at.
+    is_draining: AtomicBool,
     connections: watch::Sender<usize>,
     /// Set when what is still open is to be dropped.
     ended: watch::Sender<bool>,
-    log: Option<AccessLog>,
     table_file: PathBuf,
     /// One writer at a time.
     writing: Mutex<()>,
 }
 
-/// A table with what is looked up for each request.
-pub struct Compiled {
-    pub table: Table,
-    counters: HashMap<String, Arc<Counters>>,
-    cursor: AtomicUsize,
-}
-
-impl Compiled {
-    fn new(table: Table, metrics: &Metrics) -> Self {
-        let backends = table.routes.iter().flat_map(|route| {
-            route
-                .backends
-                .iter()
-                .map(|b| (b.revision.clone(), metrics.of(&b.revision, &route.component)))
-        });
-        let counters = backends.collect();
-        Self { table, counters, cursor: AtomicUsize::new(0) }
-    }
-
-    pub fn counters(&self, revision: &str) -> Arc<Counters> {
-        self.counters[revision].clone()
-    }
-
-    /// The replicas, each time beginning with another one.
-    pub fn rotation(&self, addresses: &[String]) -> Vec<String> {
-        match addresses {
-            [one] => vec![one.clone()],
-            many => {
-                let mut all = many.to_vec();
-                let by = self.cursor.fetch_add(1, Ordering::Relaxed) % many.len().max(1);
-                all.rotate_left(by);
-                all
-            }
-        }
-    }
+/// What belongs to one thread.
+pub struct Worker {
+    pub shared: Arc<Shared>,
+    pub pool: Pool,
+    pub mirroring: Mirroring,
+    pub lines: Option<Rc<Lines>>,
 }
 
 impl Shared {
@@ -92,7 +65,7 @@ impl Shared {
     }
 
     pub fn is_draining(&self) -> bool {
-        *self.draining.borrow()
+        self.is_draining.load(Ordering::Relaxed)
     }
 
     pub fn draining(&self) -> watch::Receiver<bool> {
@@ -100,11 +73,8 @@ impl Shared {
     }
 
     pub fn drain(&self) {
+        self.is_draining.store(true, Ordering::Relaxed);
         self.draining.send_replace(true);
-    }
-
-    pub fn access_line(&self, request: &Request<Incoming>, id: &HeaderValue) -> Option<AccessLine> {
-        self.log.as_ref().map(|log| log.line(request, id))
     }
 
     pub fn open_connection(self: &Arc<Self>) -> OpenConnection {
@@ -122,13 +92,14 @@ impl Shared {
             return Ok(generation);
         }
         if generation <= now.table.generation {
-            let text =
-                format!("generation {generation} is not newer than {}", now.table.generation);
+            let current = now.table.generation;
+            let text = format!("generation {generation} is not newer than {current}");
             return Err(EdgeError::Refused(text));
         }
         write_table(&self.table_file, &table)?;
+        let compiled = Arc::new(Compiled::new(table, &self.metrics, Some(&now)));
         drop(now);
-        let old = self.table.swap(Arc::new(Compiled::new(table, &self.metrics)));
+        let old = self.table.swap(compiled);
         while Arc::strong_count(&old) > 1 {
             std::thread::yield_now();
         }
@@ -145,7 +116,7 @@ impl Shared {
     }
 }
 
-/// Counts a client's connection while it lives.
+/// Keeps a draining edge waiting while it lives: a client's connection, or who may accept one.
 pub struct OpenConnection(Arc<Shared>);
 
 impl Drop for OpenConnection {
@@ -158,48 +129,55 @@ impl Drop for OpenConnection {
 pub fn run(options: EdgeOptions) -> Result<(), EdgeError> {
     let metrics = Metrics::default();
     let table = read_table(&options.table_file)?;
+    let log = options.access_log.as_deref().map(AccessLog::open).transpose()?;
     let shared = Arc::new(Shared {
-        table: ArcSwap::from_pointee(Compiled::new(table.clone(), &metrics)),
+        table: ArcSwap::from_pointee(Compiled::new(table, &metrics, None)),
         metrics,
         draining: watch::Sender::new(false),
+        is_draining: AtomicBool::new(false),
         connections: watch::Sender::new(0),
         ended: watch::Sender::new(false),
-        log: options.access_log.as_deref().map(AccessLog::open).transpose()?,
         table_file: options.table_file,
         writing: Mutex::new(()),
     });
-    let mut sockets = Vec::new();
-    for (address, socket) in options.listeners {
-        socket.set_nonblocking(true).map_err(EdgeError::io(&address))?;
-        let known = table.listeners.iter().find(|l| l.address == address);
-        let kind = known.map_or(ListenerKind::Traffic, |l| l.kind);
-        let tls = known.and_then(|l| l.tls.as_ref()).map(Tls::load).transpose()?.map(Arc::new);
-        sockets.push((socket, kind, tls));
+    for (address, socket) in &options.listeners {
+        socket.set_nonblocking(true).map_err(EdgeError::io(address))?;
     }
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let mut workers = Vec::new();
-    for _ in 0..threads {
-        let mut own = Vec::new();
-        for (socket, kind, tls) in &sockets {
-            if *kind == ListenerKind::Traffic {
-                own.push((socket.try_clone().map_err(EdgeError::io("a listener"))?, tls.clone()));
-            }
+    for number in 0..threads {
+        let mut sockets = Vec::new();
+        for (address, socket) in &options.listeners {
+            let own = socket.try_clone().map_err(EdgeError::io(address))?;
+            sockets.push((address.clone(), own, shared.open_connection()));
         }
-        let shared = shared.clone();
-        workers.push(std::thread::spawn(move || worker(shared, own)));
+        let (shared, lines) = (shared.clone(), log.as_ref().map(AccessLog::sender));
+        let worker = std::thread::Builder::new()
+            .name(format!("edge {number}"))
+            .spawn(move || worker(shared, sockets, lines))
+            .map_err(EdgeError::io("a worker thread of the edge"))?;
+        workers.push(worker);
     }
-    let metrics_sockets = sockets.into_iter().filter(|s| s.1 == ListenerKind::Metrics).map(|s| s.0);
-    control::serve(&shared, options.control, metrics_sockets.collect(), options.drain_limit)?;
+    drop(options.listeners);
+    let served = control::serve(&shared, options.control, options.drain_limit);
+    shared.ended.send_replace(true);
     for worker in workers {
         if worker.join().is_err() {
             tracing::error!("a worker thread of the edge panicked");
         }
     }
-    Ok(())
+    if let Some(log) = log {
+        log.finish();
+    }
+    served
 }
 
 /// One thread: its own connections to clients and to components.
-fn worker(shared: Arc<Shared>, sockets: Vec<(TcpListener, Option<Arc<Tls>>)>) {
+fn worker(
+    shared: Arc<Shared>,
+    sockets: Vec<(String, TcpListener, OpenConnection)>,
+    lines: Option<SyncSender<Vec<u8>>>,
+) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -207,23 +185,35 @@ fn worker(shared: Arc<Shared>, sockets: Vec<(TcpListener, Option<Arc<Tls>>)>) {
     let local = tokio::task::LocalSet::new();
     let mut ended = shared.ended.subscribe();
     local.block_on(&runtime, async {
-        let pool = Pool::default();
-        for (socket, tls) in sockets {
+        let worker = Rc::new(Worker {
+            shared,
+            pool: Pool::default(),
+            mirroring: Mirroring::default(),
+            lines: lines.map(Lines::new),
+        });
+        for (address, socket, accepting) in sockets {
             match tokio::net::TcpListener::from_std(socket) {
                 Ok(listener) => {
-                    tokio::task::spawn_local(accept(listener, tls, shared.clone(), pool.clone()));
+                    let accepting = accept(address, listener, worker.clone(), accepting);
+                    tokio::task::spawn_local(accepting);
                 }
                 Err(error) => tracing::error!(%error, "cannot listen"),
             }
         }
-        let sweeping = pool.clone();
-        tokio::task::spawn_local(async move {
+        let mut tick = tokio::time::interval(FLUSH_EVERY);
+        let housekeeping = async {
             loop {
-                tokio::time::sleep(Duration::from_secs(5)).await;
-                sweeping.sweep();
+                tick.tick().await;
+                worker.pool.sweep();
+                if let Some(lines) = &worker.lines {
+                    lines.flush();
+                }
             }
-        });
-        let _ = ended.wait_for(|ended| *ended).await;
+        };
+        tokio::select! {
+            _ = ended.wait_for(|ended| *ended) => {}
+            () = housekeeping => {}
+        }
     });
 }
 
@@ -238,7 +228,6 @@ pub(crate) async fn until_drained(shared: &Shared, limit: Duration) {
         let left = *shared.connections.borrow();
         tracing::warn!(left, waited = ?started.elapsed(), "ending connections at the drain limit");
     }
-    shared.ended.send_replace(true);
 }
 
 fn read_table(file: &Path) -> Result<Table, EdgeError> {
@@ -251,11 +240,12 @@ fn read_table(file: &Path) -> Result<Table, EdgeError> {
     }
 }
 
-/// Whole or not at all: a successor that starts at this moment reads the old or the new one.
+/// Whole or not at all, also after a power cut: a successor reads the old or the new one.
 fn write_table(file: &Path, table: &Table) -> Result<(), EdgeError> {
     let temporary = file.with_extension("new");
     let json = serde_json::to_vec(table).expect("plain values have a JSON form");
-    std::fs::write(&temporary, json)
+    File::create(&temporary)
+        .and_then(|mut out| out.write_all(&json).and_then(|()| out.sync_all()))
         .and_then(|()| std::fs::rename(&temporary, file))
         .map_err(EdgeError::io(file.display().to_string()))
 }

@@ -3,33 +3,39 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
 
+use crate::log::AccessLine;
 use crate::metrics::{Counters, Ended};
 use crate::pool::Lease;
-use crate::server::AccessLine;
 
 /// Counts one request from when its revision was picked until it is dropped.
 pub struct InFlight {
     counters: Arc<Counters>,
     started: Instant,
+    era: u64,
     ended: Ended,
-    stream: bool,
+    /// How long a stream's head took: how long it stays open says nothing about the revision.
+    stream: Option<Duration>,
+    bytes: u64,
     line: Option<AccessLine>,
 }
+
+/// Ready when a stream is to end.
+pub type End = Pin<Box<dyn Future<Output = ()>>>;
 
 impl InFlight {
     pub fn new(counters: Arc<Counters>, line: Option<AccessLine>) -> Self {
         counters.in_flight.fetch_add(1, Relaxed);
-        let started = Instant::now();
-        Self { counters, started, ended: Ended::Aborted, stream: false, line }
+        let (started, era) = (Instant::now(), counters.era());
+        Self { counters, started, era, ended: Ended::Aborted, stream: None, bytes: 0, line }
     }
 
     pub fn ends_with(&mut self, ended: Ended) {
@@ -37,28 +43,28 @@ impl InFlight {
     }
 
     /// From here on it is a stream, which an operator's drain limit may end.
-    pub fn becomes_stream(&mut self) -> Pin<Box<dyn Future<Output = ()>>> {
-        if !std::mem::replace(&mut self.stream, true) {
+    pub fn becomes_stream(&mut self) -> End {
+        if self.stream.replace(self.started.elapsed()).is_none() {
             // Never in neither of the two: a drain looks at both.
             self.counters.streams.fetch_add(1, Relaxed);
-            self.counters.in_flight.fetch_sub(1, Relaxed);
+            self.counters.in_flight.fetch_sub(1, Release);
         }
-        let mut end = self.counters.end_streams.subscribe();
-        Box::pin(async move {
-            let _ = end.changed().await;
-        })
+        Box::pin(self.counters.clone().era_over(self.era))
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
         let took = self.started.elapsed();
-        self.counters.record(self.ended, took);
-        let counted = if self.stream { &self.counters.streams } else { &self.counters.in_flight };
-        counted.fetch_sub(1, Relaxed);
+        self.counters.record(self.ended, self.stream.unwrap_or(took));
         if let Some(line) = self.line.take() {
-            line.write(self.ended, took);
+            let (component, revision) = (&self.counters.component, &self.counters.revision);
+            line.write(component, revision, self.ended, took, self.bytes);
         }
+        // Last: who sees nothing in flight sees everything counted.
+        let streams = self.stream.is_some();
+        let counted = if streams { &self.counters.streams } else { &self.counters.in_flight };
+        counted.fetch_sub(1, Release);
     }
 }
 
@@ -75,7 +81,7 @@ pub struct Passed {
     pub body: Incoming,
     pub in_flight: InFlight,
     pub lease: Option<Lease>,
-    pub end: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    pub end: Option<End>,
 }
 
 impl Answer {
@@ -122,13 +128,18 @@ impl Passed {
         }
         let frame = Pin::new(&mut self.body).poll_frame(cx);
         match &frame {
+            Poll::Ready(Some(Ok(frame))) => {
+                self.in_flight.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+                if self.body.is_end_stream() {
+                    self.give_back();
+                }
+            }
             Poll::Ready(Some(Err(_))) => {
-                self.in_flight.ends_with(Ended::Aborted);
+                self.in_flight.ends_with(Ended::Broken);
                 self.lease = None;
             }
             Poll::Ready(None) => self.give_back(),
-            Poll::Ready(Some(Ok(_))) if self.body.is_end_stream() => self.give_back(),
-            _ => {}
+            Poll::Pending => {}
         }
         frame
     }

@@ -124,7 +124,8 @@ async fn a_websocket_goes_through_and_is_ended_by_its_revision() {
     socket.send(Message::text("hello")).await.expect("sent");
     let echo = socket.next().await.expect("open").expect("a message");
     assert_eq!(echo, Message::text("hello"));
-    assert_eq!(edge.control.status().await.expect("answers").revisions["a"].streams, 1);
+    let seen = edge.control.status().await.expect("answers").revisions["a"].clone();
+    assert_eq!((seen.streams, seen.in_flight), (1, 0));
     edge.control.end_streams("a").await.expect("ended");
     let end = tokio::time::timeout(Duration::from_secs(5), socket.next()).await.expect("ends");
     assert!(!matches!(end, Some(Ok(Message::Text(_)))), "{end:?}");
