@@ -17,7 +17,11 @@ pub fn assess(state: &State, observed: Option<&Observed>, now_ms: u64) -> Option
 fn look(state: &State, observed: &Observed, now_ms: u64) -> Option<Event> {
     let waited = now_ms.saturating_sub(state.phase_ms);
     match state.phase {
-        Phase::Starting => starting(state.spec.starting(true), to, observed, waited),
+        Phase::Starting => {
+            let moves = state.spec.moves.iter();
+            let first = moves.filter(|m| (m.port && m.is_new()) || m.is_scaled());
+            starting(first, to, observed, waited)
+        }
         Phase::Swapping => starting(state.spec.starting(false), to, observed, waited),
         Phase::BackStarting => back_starting(state, observed, waited),
         Phase::Clearing | Phase::Previewing | Phase::Shifting(_) | Phase::BackShifting => {
@@ -71,7 +75,7 @@ fn back_starting(state: &State, observed: &Observed, waited: u64) -> Option<Even
 }
 
 fn watching(state: &State, observed: &Observed, waited: u64) -> Option<Event> {
-    for m in state.spec.moves.iter().filter(|m| m.is_new()) {
+    for m in state.spec.moves.iter().filter(|m| m.is_new() || m.is_scaled()) {
         // No data moves neither verdict: the deadline alone ends a watch without observations.
         let seen = to(m).and_then(|revision| observed.revisions.get(revision))?;
         if seen.crash_loop {

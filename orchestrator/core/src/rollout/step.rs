@@ -1,6 +1,7 @@
 //! The transition function.
 
 use super::effects::{effects_of, losing_traffic};
+use super::spec::Move;
 use super::state::{Event, Intent, Phase, State};
 use crate::effect::{Effect, Outcome};
 
@@ -150,9 +151,10 @@ fn stop(state: &mut State, outcome: Outcome, now: u64) {
 fn turn_back(state: &mut State, outcome: Outcome, now: u64) {
     state.verdict = Some(outcome);
     state.paused = false;
-    // A verdict of the router's own: nothing was routed yet, so nothing has to be routed back.
+    // Nothing was routed or scaled yet: only what was started has to be stopped.
     let untouched = matches!(state.phase, Phase::New | Phase::Preparing | Phase::Starting)
-        && state.asked.is_none();
+        && state.asked.is_none()
+        && !state.spec.moves.iter().any(Move::is_scaled);
     state.outstanding.clear();
     enter(state, if untouched { Phase::BackStopping } else { Phase::BackStarting }, now);
 }
