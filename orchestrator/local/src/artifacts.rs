@@ -45,7 +45,9 @@ pub enum ArtifactError {
          {planned}\n  hint: make a new plan"
     )]
     Changed { path: PathBuf, found: String, planned: String },
-    #[error("{path} is neither a file, a directory nor a link\n  hint: leave it out of the artifact")]
+    #[error(
+        "{path} is neither a file, a directory nor a link\n  hint: leave it out of the artifact"
+    )]
     Unsupported { path: PathBuf },
     #[error("cannot read {path}: {error}\n  hint: make it readable for this user")]
     Read { path: PathBuf, error: io::Error },

@@ -38,13 +38,13 @@ pub enum ControlError {
 
 /// Starts the keeper, unless there is one, and waits until the supervisor answers.
 pub fn ensure_running(state: &StateDir, exe: &Path) -> Result<(), ControlError> {
-    if answers(state) {
+    if is_running(state) {
         return Ok(());
     }
     let until = Instant::now() + COMES_UP;
     let mut keeper = start_keeper(state, exe)?;
     loop {
-        if answers(state) {
+        if is_running(state) {
             return Ok(());
         }
         // One that found another keeper ends; if that other one dies meanwhile, one is needed.
@@ -62,9 +62,9 @@ pub fn ensure_running(state: &StateDir, exe: &Path) -> Result<(), ControlError> 
     }
 }
 
-/// Whether the environment's supervisor answers now.
+/// Whether the environment's supervisor answers now, and there is a keeper to look after it.
 pub fn is_running(state: &StateDir) -> bool {
-    answers(state)
+    UnixStream::connect(state.keeper_socket()).is_ok() && answers(state)
 }
 
 /// The processes and what they take; refused when no keeper answers.
@@ -96,7 +96,9 @@ pub fn upgrade(state: &StateDir, exe: &Path) -> Result<KeeperStatus, ControlErro
                 let kept = before.edges.last().map(|e| e.pid);
                 if kept.is_some() && now.edges.last().map(|e| e.pid) == kept {
                     let log = state.own_log().display().to_string();
-                    return Err(ControlError::NotUpgraded(format!("the old edge goes on; see {log}")));
+                    return Err(ControlError::NotUpgraded(format!(
+                        "the old edge goes on; see {log}"
+                    )));
                 }
                 return Ok(now);
             }
@@ -104,7 +106,9 @@ pub fn upgrade(state: &StateDir, exe: &Path) -> Result<KeeperStatus, ControlErro
             Err(_) if Instant::now() < until => {}
             Ok(_) => {
                 let log = state.own_log().display().to_string();
-                return Err(ControlError::NotUpgraded(format!("the old program goes on; see {log}")));
+                return Err(ControlError::NotUpgraded(format!(
+                    "the old program goes on; see {log}"
+                )));
             }
             Err(error) => return Err(error.into()),
         }

@@ -31,11 +31,11 @@ use sockets::Sockets;
 /// Pause before something that has just died is started again; the second time in a row it is
 /// longer, so that what cannot start does not eat the machine.
 const RESTART: Duration = Duration::from_millis(50);
-const RESTART_AGAIN: Duration = Duration::from_millis(800);
+const RESTART_AGAIN: Duration = Duration::from_millis(500);
 /// A process that lived so long did not fail to start.
 const STARTED: Duration = Duration::from_secs(5);
 /// How often processes that are not our children are looked at.
-const LOOK: Duration = Duration::from_millis(300);
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Why there is no keeper.
 #[derive(Debug, thiserror::Error)]

@@ -12,10 +12,8 @@ pub fn reach(state: &Path, process: &str, when: &str, kind: &str) {
     let file = state.join("kill-point");
     let Ok(wanted) = std::fs::read_to_string(&file) else { return };
     if wanted.split_whitespace().eq([process, when, kind]) && std::fs::remove_file(&file).is_ok() {
-        let _ = rustix::process::kill_process(
-            rustix::process::getpid(),
-            rustix::process::Signal::KILL,
-        );
+        let _ =
+            rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
     }
 }
 

@@ -91,8 +91,7 @@ pub struct Follower {
 impl Follower {
     /// From the end of the file as it is now, or from its beginning.
     pub fn new(path: &Path, from_end: bool) -> io::Result<Self> {
-        let mut follower =
-            Self { path: path.into(), file: None, inode: 0, rest: Vec::new() };
+        let mut follower = Self { path: path.into(), file: None, inode: 0, rest: Vec::new() };
         follower.reopen()?;
         if let Some(file) = follower.file.as_mut().filter(|_| from_end) {
             file.seek(SeekFrom::End(0))?;

@@ -9,8 +9,8 @@ use std::time::Duration;
 use crate::edge_process::{self, Given};
 use crate::keeper::{self, KeeperFailed};
 use crate::layout::{LayoutError, StateDir};
-use crate::supervisor::{self, SupervisorError};
 use crate::shim;
+use crate::supervisor::{self, SupervisorError};
 
 /// Why one of them ended other than by being told to.
 #[derive(Debug, thiserror::Error)]

@@ -228,8 +228,13 @@ fn watch(
     let mut open = true;
     let mut buffer = vec![0; 64 * 1024];
     loop {
-        let due = [kill_at.filter(|_| !killed), limit.filter(|_| !timed_out), ended.as_ref().map(|e| e.1)];
-        let wait = due.into_iter().flatten().min().map(|at| at.saturating_duration_since(Instant::now()));
+        let due = [
+            kill_at.filter(|_| !killed),
+            limit.filter(|_| !timed_out),
+            ended.as_ref().map(|e| e.1),
+        ];
+        let wait =
+            due.into_iter().flatten().min().map(|at| at.saturating_duration_since(Instant::now()));
         let (readable, _) = wait_for(child.output(), wake, open, wait)?;
         if readable {
             match child.read(&mut buffer)? {

@@ -128,7 +128,9 @@ fn explain(state: &StateDir, error: rusqlite::Error) -> StoreError {
         Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
             failed("make the state directory writable for this user, or choose another one")
         }
-        Some(ErrorCode::DiskFull) => failed("the disk is full; make room and run the command again"),
+        Some(ErrorCode::DiskFull) => {
+            failed("the disk is full; make room and run the command again")
+        }
         Some(ErrorCode::SystemIoFailure) => {
             failed("look at the disk: it may be full or failing; then run the command again")
         }

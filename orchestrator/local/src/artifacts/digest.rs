@@ -61,10 +61,7 @@ impl Entry {
 }
 
 /// Everything in the artifact, sorted by path.
-pub(super) fn entries(
-    source: &Path,
-    cache: &dyn DigestCache,
-) -> Result<Vec<Entry>, ArtifactError> {
+pub(super) fn entries(source: &Path, cache: &dyn DigestCache) -> Result<Vec<Entry>, ArtifactError> {
     let unreadable = |path: &Path| {
         let path = path.to_path_buf();
         move |error| ArtifactError::Read { path, error }

@@ -44,11 +44,9 @@ pub fn check_program(
         return Err(ArtifactError::NotExecutable { path });
     }
     match elf_machine(&path) {
-        Some(machine) if HERE.0 != 0 && machine != HERE.0 => Err(ArtifactError::Architecture {
-            path,
-            found: machine_name(machine),
-            here: HERE.1,
-        }),
+        Some(machine) if HERE.0 != 0 && machine != HERE.0 => {
+            Err(ArtifactError::Architecture { path, found: machine_name(machine), here: HERE.1 })
+        }
         _ => Ok(()),
     }
 }

@@ -67,8 +67,7 @@ fn programs_that_cannot_run_are_named_with_what_to_do() {
     let (folder, _) = project();
     let check = |command: &str| {
         let exe = Path::new("/nowhere/tool");
-        check_program(folder.path(), "app", exe, &[command.to_string()])
-            .map_err(|e| e.to_string())
+        check_program(folder.path(), "app", exe, &[command.to_string()]).map_err(|e| e.to_string())
     };
     assert_eq!(check("./server.py"), Ok(()));
     assert!(check("./lib/a.py").expect_err("0644").contains("is not executable"));

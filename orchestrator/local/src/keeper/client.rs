@@ -31,10 +31,7 @@ pub(crate) async fn listen(
     beside(state, request).await.map(|_| ())
 }
 
-pub(crate) async fn reserve(
-    state: &StateDir,
-    listeners: Vec<Listener>,
-) -> Result<(), KeeperError> {
+pub(crate) async fn reserve(state: &StateDir, listeners: Vec<Listener>) -> Result<(), KeeperError> {
     beside(state, Request::Reserve { listeners }).await.map(|_| ())
 }
 

@@ -17,12 +17,18 @@ pub(crate) struct Listen {
 #[serde(tag = "do", rename_all = "snake_case")]
 pub(crate) enum Request {
     /// Binds the addresses, so that nobody else can; nobody is let in yet.
-    Reserve { listeners: Vec<Listener> },
+    Reserve {
+        listeners: Vec<Listener>,
+    },
     /// Brings the edge to these listeners; answers when it serves on them.
-    Listen { listen: Listen },
+    Listen {
+        listen: Listen,
+    },
     Status,
     /// Becomes the program at `exe`, and replaces supervisor and edge by it.
-    Upgrade { exe: PathBuf },
+    Upgrade {
+        exe: PathBuf,
+    },
     /// Drains the edge, stops all components, ends everything.
     Stop,
 }

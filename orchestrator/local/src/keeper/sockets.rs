@@ -41,8 +41,7 @@ impl Sockets {
     pub fn listen(&mut self, address: &str) -> Result<(), String> {
         self.reserve(address)?;
         if let Some(held) = self.held.get_mut(address).filter(|h| !h.listens) {
-            rustix::net::listen(&held.socket, BACKLOG)
-                .map_err(|e| explain(address, &e.into()))?;
+            rustix::net::listen(&held.socket, BACKLOG).map_err(|e| explain(address, &e.into()))?;
             held.listens = true;
         }
         Ok(())
@@ -132,9 +131,7 @@ pub(crate) fn send(
 
 /// Takes the sockets that an edge has.
 pub(crate) fn receive(path: &std::path::Path) -> io::Result<Vec<(String, OwnedFd)>> {
-    use rustix::net::{
-        RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg,
-    };
+    use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
     let stream = std::os::unix::net::UnixStream::connect(path)?;
     stream.set_read_timeout(Some(Duration::from_secs(3)))?;
     let mut found = Vec::new();

@@ -23,7 +23,9 @@ pub enum KeyError {
     Io { path: PathBuf, error: io::Error },
     #[error("others may read the key file {path} (mode {mode:o})\n  hint: chmod 600 {path}")]
     Exposed { path: PathBuf, mode: u32 },
-    #[error("{path} holds no age identity\n  hint: restore it, or move it away to start with a new key")]
+    #[error(
+        "{path} holds no age identity\n  hint: restore it, or move it away to start with a new key"
+    )]
     NoKey { path: PathBuf },
     #[error(
         "the key file {path} is inside the state directory, where a copy of the state would take it along\n  \

@@ -57,7 +57,8 @@ impl LogFile {
         } else {
             let _ = fs::remove_file(numbered(&self.order.file, keep));
             for n in (1..keep).rev() {
-                let _ = fs::rename(numbered(&self.order.file, n), numbered(&self.order.file, n + 1));
+                let _ =
+                    fs::rename(numbered(&self.order.file, n), numbered(&self.order.file, n + 1));
             }
             let _ = fs::rename(&self.order.file, numbered(&self.order.file, 1));
         }

@@ -43,17 +43,15 @@ impl Store {
                 [JOURNALS_KEPT],
                 |row| row.get(0),
             )?;
-            let closed = "journal <= ?1 AND journal NOT IN (SELECT id FROM journals WHERE ended_ms IS NULL)";
+            let closed =
+                "journal <= ?1 AND journal NOT IN (SELECT id FROM journals WHERE ended_ms IS NULL)";
             tx.execute(&format!("DELETE FROM records WHERE {closed}"), [oldest])?;
             tx.execute(&format!("DELETE FROM plans WHERE {closed}"), [oldest])?;
             Ok(())
         })?;
         let needed = self.needed_artifacts()?;
-        let removed = artifacts::remove_unneeded(
-            &self.state,
-            &needed,
-            record.retention.artifact_bytes.0,
-        );
+        let removed =
+            artifacts::remove_unneeded(&self.state, &needed, record.retention.artifact_bytes.0);
         Ok(Pruned { releases: gone.len(), artifacts: removed })
     }
 

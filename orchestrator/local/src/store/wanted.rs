@@ -108,7 +108,10 @@ impl Store {
                 "INSERT OR REPLACE INTO routing VALUES (?1, ?2)",
                 params![generation, to_json(traffic)],
             )?;
-            tx.execute("DELETE FROM routing WHERE generation < ?1", [generation.saturating_sub(GENERATIONS_KEPT)])?;
+            tx.execute(
+                "DELETE FROM routing WHERE generation < ?1",
+                [generation.saturating_sub(GENERATIONS_KEPT)],
+            )?;
             Ok(())
         })
     }
@@ -120,7 +123,8 @@ impl Store {
 
     /// The split that the generation stands for.
     pub fn traffic_of(&self, generation: u64) -> Result<Option<Traffic>, StoreError> {
-        let found = self.generation("SELECT * FROM routing WHERE generation = ?1", &[&generation])?;
+        let found =
+            self.generation("SELECT * FROM routing WHERE generation = ?1", &[&generation])?;
         Ok(found.map(|(_, traffic)| traffic))
     }
 

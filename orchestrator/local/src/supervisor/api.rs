@@ -55,7 +55,10 @@ async fn observed(State(supervisor): State<Arc<Supervisor>>) -> Json<Observed> {
     Json(supervisor.observe().await)
 }
 
-async fn changed(State(supervisor): State<Arc<Supervisor>>, Query(query): Query<Seen>) -> Json<u64> {
+async fn changed(
+    State(supervisor): State<Arc<Supervisor>>,
+    Query(query): Query<Seen>,
+) -> Json<u64> {
     let mut version = supervisor.version.subscribe();
     let wait = Duration::from_millis(query.ms).min(WAIT_MAX);
     let _ = tokio::time::timeout(wait, version.wait_for(|now| *now != query.seen)).await;

@@ -9,8 +9,8 @@ use neuroca_deploy_core::release::{Release, RevisionId};
 use neuroca_deploy_engine::ports::TargetError;
 
 use super::{Supervisor, launch};
-use crate::shim::{self, End, Report};
 use crate::logs;
+use crate::shim::{self, End, Report};
 
 /// Most time for a migration; it has no limit of its own.
 const MIGRATION_LIMIT: Duration = Duration::from_secs(3600);
@@ -73,9 +73,8 @@ impl Supervisor {
     }
 
     async fn run_job(&self, job: Job<'_>) -> Result<(), TargetError> {
-        let refused = |why: String| {
-            TargetError::Refused(format!("{} of {} {why}", job.name, job.component))
-        };
+        let refused =
+            |why: String| TargetError::Refused(format!("{} of {} {why}", job.name, job.component));
         let revision = component_of(job.release, job.component)?.revision(job.component);
         // By component and kind: no two migrations of one database at the same time.
         let instance = format!("job.{}.{}", job.component, job.name);
@@ -91,9 +90,8 @@ impl Supervisor {
                 continue;
             }
             launch::end_orphan(&self.state, &instance).await;
-            let mut order =
-                launch::order(self, job.release, job.component, job.command, job.port)
-                    .map_err(|why| refused(format!("cannot be run: {why}")))?;
+            let mut order = launch::order(self, job.release, job.component, job.command, job.port)
+                .map_err(|why| refused(format!("cannot be run: {why}")))?;
             order.instance = instance.clone();
             order.log.file = log.clone();
             order.log.fresh = true;
@@ -110,7 +108,9 @@ impl Supervisor {
             return Ok(());
         }
         let mut why = match end {
-            End::TimedOut => format!("did not end within {} s and was stopped", job.limit.as_secs_f64()),
+            End::TimedOut => {
+                format!("did not end within {} s and was stopped", job.limit.as_secs_f64())
+            }
             other => format!("failed: it {}", other.text()),
         };
         for line in logs::tail(&log, EVIDENCE).unwrap_or_default() {

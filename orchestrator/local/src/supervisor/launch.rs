@@ -47,8 +47,8 @@ pub fn order(
     let state = &supervisor.state;
     let key = supervisor.store.setting(KEY_SETTING).map_err(|e| e.to_string())?;
     let key = std::path::PathBuf::from(key.unwrap_or_default());
-    let secrets = secrets::open(&supervisor.store, &key, release, component)
-        .map_err(|e| e.to_string())?;
+    let secrets =
+        secrets::open(&supervisor.store, &key, release, component).map_err(|e| e.to_string())?;
     let directory = artifacts::stored(state, &spec.artifact);
     if !directory.is_dir() {
         return Err(format!(

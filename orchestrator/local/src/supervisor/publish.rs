@@ -8,10 +8,10 @@ use std::time::Duration;
 use neuroca_deploy_core::effect::Traffic;
 use neuroca_deploy_edge::Table;
 
+use super::Supervisor;
 use super::edges::Edge;
 use super::launch::PROJECT_SETTING;
 use super::table::{self, Named};
-use super::Supervisor;
 use crate::layout::{StateDir, write_atomically};
 
 /// How often a new edge or one that was away is looked for.
@@ -75,14 +75,15 @@ impl Supervisor {
         let seen = edges.iter().map(|e| e.status.generation).max().unwrap_or(0);
         published.next = published.next.max(seen + 1);
         table.generation = published.table.generation;
-        if table != published.table || self.store.traffic_of(table.generation).ok().flatten().as_ref() != Some(&traffic) {
+        if table != published.table
+            || self.store.traffic_of(table.generation).ok().flatten().as_ref() != Some(&traffic)
+        {
             table.generation = published.next;
             // Known before it is in force, so that what the edge reports can always be told.
             self.store.put_generation(table.generation, &traffic).map_err(|e| e.to_string())?;
             let json = serde_json::to_vec(&table).map_err(|e| e.to_string())?;
-            write_atomically(&self.state.edge_table(), &json).map_err(|e| {
-                format!("cannot write {}: {e}", self.state.edge_table().display())
-            })?;
+            write_atomically(&self.state.edge_table(), &json)
+                .map_err(|e| format!("cannot write {}: {e}", self.state.edge_table().display()))?;
             published.next += 1;
             published.table = table;
         }

@@ -8,10 +8,10 @@ use neuroca_deploy_core::release::RevisionId;
 use rustix::process::Signal;
 use tokio::sync::watch;
 
+use super::Supervisor;
 use super::launch;
 use super::probe::{Failed, probe};
 use super::revision::Status;
-use super::{Supervisor, publish};
 use crate::logs;
 use crate::process_id::boot_ms;
 use crate::shim::{self, End, Report, redact};
@@ -43,14 +43,14 @@ pub(crate) async fn run(mut task: ReplicaTask) {
     let mut failures = 0;
     while !*task.stopped.borrow() {
         let started = boot_ms();
-        let presumed_ready = adopted.is_some();
+        let is_adopted = adopted.is_some();
         let running = match adopted.take() {
             Some(report) => Ok(report),
             None => task.start(&instance).await,
         };
         let end = match running {
             Err(end) => end,
-            Ok(report) => match task.watch(&report, presumed_ready).await {
+            Ok(report) => match task.watch(&report, is_adopted).await {
                 Some(end) => end,
                 None => break,
             },
@@ -94,13 +94,14 @@ impl ReplicaTask {
         self.supervisor.world().revisions.get(&self.revision).map(|r| r.spec.spec.clone())
     }
 
-    fn trouble(&self) -> Option<Trouble> {
+    fn status(&self) -> Option<Status> {
         let world = self.supervisor.world();
-        world.revisions.get(&self.revision)?.replicas.get(&self.index)?.status.trouble.clone()
+        Some(world.revisions.get(&self.revision)?.replicas.get(&self.index)?.status.clone())
     }
 
     fn hidden(&self) -> Vec<String> {
-        let release = self.supervisor.world().revisions.get(&self.revision).map(|r| r.release.clone());
+        let release =
+            self.supervisor.world().revisions.get(&self.revision).map(|r| r.release.clone());
         release
             .and_then(|id| self.supervisor.store.release_record(&id).ok().flatten())
             .and_then(|record| {
@@ -112,7 +113,8 @@ impl ReplicaTask {
 
     async fn start(&self, instance: &str) -> Result<Report, End> {
         let not = |why: String| End::NotStarted(why);
-        let release = self.supervisor.world().revisions.get(&self.revision).map(|r| r.release.clone());
+        let release =
+            self.supervisor.world().revisions.get(&self.revision).map(|r| r.release.clone());
         let release = release.ok_or_else(|| not("it is not wanted any more".into()))?;
         let release = self
             .supervisor
@@ -144,14 +146,9 @@ impl ReplicaTask {
     }
 
     /// Probes the process until it ends or is to stop; `None` when it was stopped.
-    async fn watch(&mut self, report: &Report, presumed_ready: bool) -> Option<End> {
-        // An adopted process that the edge has in its table was ready a moment ago.
-        let address = report.port.map(|port| format!("127.0.0.1:{port}"));
-        let ready = presumed_ready
-            && match &address {
-                Some(address) => publish::is_in_table(&self.supervisor.state, address),
-                None => true,
-            };
+    async fn watch(&mut self, report: &Report, adopted: bool) -> Option<End> {
+        // What was found before this task began says whether an adopted one was ready.
+        let ready = adopted && self.status().is_some_and(|s| s.ready && s.port == report.port);
         self.update(|status| {
             status.alive = true;
             status.port = report.port;
@@ -207,7 +204,7 @@ impl ReplicaTask {
             // What a component answers may hold its own secrets.
             let body = failed.body.map(|body| redact(&body, &self.hidden()));
             let trouble = self.evidence(failed.what, body);
-            if before || self.trouble().as_ref() != Some(&trouble) {
+            if before || self.status().and_then(|s| s.trouble).as_ref() != Some(&trouble) {
                 self.update(|status| {
                     status.trouble = Some(trouble);
                     status.ready = probes.ready;

@@ -7,9 +7,11 @@ use neuroca_deploy_core::observed::Trouble;
 use neuroca_deploy_core::release::{ComponentRelease, Release, ReleaseId, RevisionId};
 use tokio::sync::watch;
 
-use super::Supervisor;
 use super::replica::{self, ReplicaTask};
+use super::{Supervisor, launch, publish};
+use crate::layout::StateDir;
 use crate::process_id::boot_ms;
+use crate::shim;
 use crate::store::{Wanted, Warm};
 
 pub(crate) struct Revision {
@@ -43,6 +45,25 @@ pub(crate) struct Status {
     pub trouble: Option<Trouble>,
 }
 
+impl Status {
+    /// Of an instance that runs already, as an earlier supervisor left it. One that the edge has in
+    /// its table was ready a moment ago; the next probes tell whether it still is.
+    fn found(state: &StateDir, instance: &str) -> Self {
+        let held = shim::is_held(state, instance);
+        let report = shim::report(state, instance).filter(|r| held && r.shim.is_alive());
+        let Some(report) = report.filter(|r| r.ended.is_none() && r.process.is_some()) else {
+            return Self::default();
+        };
+        let ready = report.port.is_none_or(|port| publish::is_in_table(state, &address(port)));
+        Self { port: report.port, alive: true, ready, was_ready: ready, ..Self::default() }
+    }
+}
+
+/// Where the edge finds a replica.
+fn address(port: u16) -> String {
+    format!("127.0.0.1:{port}")
+}
+
 impl Revision {
     /// Addresses for the edge. When no replica is ready any more, those that are alive and once
     /// were get the requests: the edge could only refuse them otherwise.
@@ -51,7 +72,7 @@ impl Revision {
             let replicas = self.replicas.values().map(|r| &r.status);
             replicas
                 .filter(|s| s.alive && !s.leaving && wanted(s))
-                .filter_map(|s| Some(format!("127.0.0.1:{}", s.port?)))
+                .filter_map(|s| Some(address(s.port?)))
                 .collect()
         };
         let ready = pick(|s| s.ready);
@@ -131,7 +152,9 @@ pub(crate) fn ensure(
                 stopped,
                 before,
             };
-            revision.replicas.insert(index, Replica { status: Status::default(), stop, gone });
+            // Known before the first table is made: what serves now must not drop out of it.
+            let status = Status::found(&supervisor.state, &launch::instance(id, index));
+            revision.replicas.insert(index, Replica { status, stop, gone });
             tokio::spawn(async move {
                 replica::run(task).await;
                 ended.send_replace(true);
