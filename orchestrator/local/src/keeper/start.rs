@@ -127,10 +127,6 @@ fn new(
         .and_then(|bytes| serde_json::from_slice(&bytes).ok());
     let highest = crate::supervisor::edge_numbers(&state).into_iter().max().unwrap_or(0);
     let next_edge = edges.iter().map(|e| e.number).max().unwrap_or(0).max(highest) + 1;
-    let mut edge_due = Due::default();
-    if !edges.is_empty() {
-        edge_due.started();
-    }
     Ok(Keeper {
         state,
         lock,
@@ -142,7 +138,8 @@ fn new(
         listen,
         supervisor: Supervised::default(),
         edges,
-        edge_due,
+        // An edge that was taken over has served: if it dies now it did not fail to start.
+        edge_due: Due::default(),
         next_edge,
         upgrades,
         ending: false,
