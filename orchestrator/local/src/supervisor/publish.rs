@@ -48,11 +48,13 @@ fn read(state: &StateDir) -> Option<Table> {
 /// Publishes after every change, and once in a while for edges that came up.
 pub(crate) async fn keep_publishing(supervisor: &Arc<Supervisor>) {
     let mut version = supervisor.version.subscribe();
-    let mut told = String::new();
+    let (mut before, mut told) = (String::new(), String::new());
     loop {
         version.borrow_and_update();
         match supervisor.publish().await {
-            Ok(_) => told.clear(),
+            Ok(_) => (before, told) = Default::default(),
+            // Once is no news: an edge that is being started or replaced is away for a moment.
+            Err(why) if why != before => before = why,
             Err(why) if why == told => {}
             Err(why) => {
                 tracing::warn!(%why, "the edge does not have the table");

@@ -187,7 +187,7 @@ impl Machine {
     }
 
     /// Waits for an observation; panics with what is seen instead.
-    pub async fn until(&self, what: &str, is: impl Fn(&Observed) -> bool) -> Observed {
+    pub async fn until(&self, what: &str, mut is: impl FnMut(&Observed) -> bool) -> Observed {
         let started = Instant::now();
         let mut last = Observed::default();
         while started.elapsed() < Duration::from_secs(20) {
@@ -201,6 +201,16 @@ impl Machine {
         }
         let log = std::fs::read_to_string(self.state.own_log()).unwrap_or_default();
         panic!("not {what}: {last:#?}\n{log}");
+    }
+
+    /// Processes that still run inside the artifact store.
+    pub fn left_in_artifacts(&self) -> Vec<i32> {
+        let inside = |entry: &std::fs::DirEntry| {
+            std::fs::read_link(entry.path().join("cwd"))
+                .is_ok_and(|cwd| cwd.starts_with(self.state.artifacts()))
+        };
+        let all = std::fs::read_dir("/proc").expect("Linux").flatten();
+        all.filter(inside).filter_map(|e| e.file_name().to_str()?.parse().ok()).collect()
     }
 
     /// One request to the edge on a connection of its own: status and body.
