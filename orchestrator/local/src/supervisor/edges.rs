@@ -94,7 +94,10 @@ impl Edge {
 }
 
 fn errors(by_status: &BTreeMap<String, u64>) -> u64 {
-    ["5xx", "connect_error", "timeout"].iter().filter_map(|class| by_status.get(*class)).sum()
+    ["5xx", "connect_error", "broken", "timeout"]
+        .iter()
+        .filter_map(|class| by_status.get(*class))
+        .sum()
 }
 
 /// The numbers of the edges that have a socket, dead or alive.
