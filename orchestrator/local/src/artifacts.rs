@@ -16,6 +16,7 @@ pub use digest::{DigestCache, NoCache};
 pub use program::{check_program, environment_for_programs};
 
 use crate::layout::{StateDir, sync_parent};
+use crate::process_id::ProcessId;
 use digest::{Entry, Kind, entries};
 
 /// The artifact that comes with this tool, and the name of its program.
@@ -92,6 +93,7 @@ pub fn store(
     if place.is_dir() {
         return Ok(());
     }
+    remove_half_stored(state);
     let source = source()?;
     let found = entries(&source, cache)?;
     refuse_changed(&source, &digest::of(&found), planned)?;
@@ -114,6 +116,18 @@ pub fn store(
         let _ = remove_tree(&new);
     }
     kept
+}
+
+/// Removes what commands that were killed while they stored something left behind.
+fn remove_half_stored(state: &StateDir) {
+    let Ok(listing) = fs::read_dir(state.artifacts()) else { return };
+    for entry in listing.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let pid = name.strip_prefix(".new.").and_then(|pid| pid.parse().ok());
+        if pid.is_some_and(|pid| ProcessId::of(pid).is_none()) {
+            let _ = remove_tree(&entry.path());
+        }
+    }
 }
 
 fn refuse_changed(path: &Path, found: &Digest, planned: &Digest) -> Result<(), ArtifactError> {

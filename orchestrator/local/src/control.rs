@@ -116,7 +116,11 @@ pub fn upgrade(state: &StateDir, exe: &Path) -> Result<KeeperStatus, ControlErro
     }
 }
 
-fn start_keeper(state: &StateDir, exe: &Path) -> Result<std::process::Child, ControlError> {
+/// Starts a keeper in a session of its own; it ends at once when there is one.
+pub(crate) fn start_keeper(
+    state: &StateDir,
+    exe: &Path,
+) -> Result<std::process::Child, ControlError> {
     let failed = |error| ControlError::Start { exe: exe.into(), error };
     let log = state.own_log();
     if std::fs::metadata(&log).is_ok_and(|m| m.len() > OWN_LOG_MAX) {

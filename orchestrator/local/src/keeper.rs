@@ -21,7 +21,7 @@ use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM};
 
 pub use protocol::{KeeperStatus, ProcessStatus};
 pub(crate) use sockets::send as hand_over;
-pub(crate) use start::run;
+pub(crate) use start::{is_there, run};
 
 use crate::layout::StateDir;
 use crate::process_id::ProcessId;

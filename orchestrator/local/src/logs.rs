@@ -1,5 +1,6 @@
 //! The components' log files: where they are, their last lines, and what is added to them.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
@@ -51,6 +52,19 @@ pub fn sources(state: &StateDir, component: Option<&str>) -> io::Result<Vec<LogS
     }
     found.sort_by(|(at, a), (bt, b)| (&a.component, at, &a.file).cmp(&(&b.component, bt, &b.file)));
     Ok(found.into_iter().map(|(_, source)| source).collect())
+}
+
+/// Removes the logs of revisions that are not among `needed`.
+pub(crate) fn remove_unneeded(state: &StateDir, needed: &BTreeSet<RevisionId>) {
+    let Ok(listing) = fs::read_dir(state.logs()) else { return };
+    for folder in listing.flatten().filter(|e| e.path().is_dir()) {
+        let revision = RevisionId(folder.file_name().to_string_lossy().into_owned());
+        if !needed.contains(&revision)
+            && let Err(error) = fs::remove_dir_all(folder.path())
+        {
+            tracing::warn!(%error, %revision, "its logs were not removed");
+        }
+    }
 }
 
 /// The last `count` lines, from the rotated file as well when the present one has too few.

@@ -27,7 +27,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::layout::StateDir;
+use crate::processes::own_executable;
 use crate::store::Store;
+use crate::{control, keeper};
 pub(crate) use api::Asked;
 use edges::Edges;
 pub(crate) use edges::numbers as edge_numbers;
@@ -46,7 +48,8 @@ pub(crate) struct Supervisor {
     published: tokio::sync::Mutex<Published>,
     /// Held while an effect is done: a driver that lost the lock may have left one under way.
     doing: tokio::sync::Mutex<()>,
-    /// Set when everything is to be stopped.
+    /// Set when everything is to be stopped, and when it has been.
+    stopping: watch::Sender<bool>,
     ending: watch::Sender<bool>,
 }
 
@@ -87,6 +90,7 @@ pub fn run(state: StateDir, api: UnixListener) -> Result<(), SupervisorError> {
             }
             () = publish::keep_publishing(&supervisor) => Ok(()),
             () = retire::keep_retiring(&supervisor) => Ok(()),
+            () = keep_a_keeper(&supervisor) => Ok(()),
             _ = terminate.recv() => Ok(()),
             _ = ended.wait_for(|ended| *ended) => {
                 // The answer to whoever asked is still on its way.
@@ -95,6 +99,33 @@ pub fn run(state: StateDir, api: UnixListener) -> Result<(), SupervisorError> {
             }
         }
     })
+}
+
+/// Starts a keeper when there is none: one that was killed is not to stay away until somebody
+/// runs a command. A service manager that starts its own is let go first.
+async fn keep_a_keeper(supervisor: &Arc<Supervisor>) {
+    const LOOK: std::time::Duration = std::time::Duration::from_secs(1);
+    let mut missing = 0;
+    while !*supervisor.stopping.borrow() {
+        tokio::time::sleep(LOOK).await;
+        // The lock is held to the very end of a keeper that stops everything.
+        missing = if keeper::is_there(&supervisor.state) { 0 } else { missing + 1 };
+        if missing >= 2 && !*supervisor.stopping.borrow() {
+            tracing::warn!("the keeper is gone; starting another");
+            let started = own_executable().map_err(|e| e.to_string()).and_then(|exe| {
+                control::start_keeper(&supervisor.state, &exe).map_err(|e| e.to_string())
+            });
+            match started {
+                // It replaces this process; until then its end is to be taken note of.
+                Ok(mut keeper) => {
+                    tokio::task::spawn_blocking(move || keeper.wait());
+                }
+                Err(why) => tracing::error!(%why, "no keeper"),
+            }
+            missing = 0;
+        }
+    }
+    std::future::pending::<()>().await;
 }
 
 impl Supervisor {
@@ -112,6 +143,7 @@ impl Supervisor {
             // Starts above what any earlier supervisor can have told.
             version: watch::Sender::new(crate::process_id::wall_ms()),
             doing: tokio::sync::Mutex::new(()),
+            stopping: watch::Sender::new(false),
             ending: watch::Sender::new(false),
             store,
             state,

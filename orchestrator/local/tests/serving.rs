@@ -60,6 +60,7 @@ async fn no_death_of_ours_ends_a_component_or_a_request() {
 
     kill(status.keeper.pid);
     assert_eq!(machine.who().0, component);
+    // The supervisor would start one within seconds; a command does so at once.
     machine
         .until("adopted by whoever looks", |_| {
             control::ensure_running(&machine.state, &machine.exe).is_ok()
@@ -104,4 +105,77 @@ async fn an_upgrade_replaces_our_processes_and_nothing_else() {
     machine
         .until("drained", |_| control::status(&machine.state).is_ok_and(|s| s.edges.len() == 1))
         .await;
+}
+
+#[tokio::test]
+async fn a_keeper_comes_back_without_anybody_asking() {
+    let machine = Machine::new().await;
+    let release = machine.release(&[("api", machine.server("one"))]);
+    machine.deploy(&release).await;
+    let (component, _) = machine.who();
+    let before = control::status(&machine.state).expect("running");
+    kill(before.keeper.pid);
+    machine
+        .until("a new keeper", |_| {
+            control::status(&machine.state).is_ok_and(|now| now.keeper.pid != before.keeper.pid)
+        })
+        .await;
+    assert_eq!(machine.who().0, component);
+}
+
+#[tokio::test]
+async fn a_component_whose_shim_is_killed_is_started_anew() {
+    let machine = Machine::new().await;
+    let release = machine.release(&[("api", machine.server("one"))]);
+    machine.deploy(&release).await;
+    let (component, _) = machine.who();
+    kill(common::parent(component));
+    machine
+        .until("another process", |_| {
+            machine.get("/").is_ok_and(|(status, body)| {
+                status == 200 && !body.starts_with(&format!("{component} "))
+            })
+        })
+        .await;
+    machine
+        .until("the old one is gone", |_| !machine.left_in_artifacts().contains(&component))
+        .await;
+}
+
+#[tokio::test]
+async fn stopping_ends_everything_and_starting_brings_it_back() {
+    let machine = Machine::new().await;
+    let release = machine.release(&[("api", machine.server("one"))]);
+    machine.deploy(&release).await;
+    assert!(control::stop(&machine.state).expect("stopped"));
+    assert_eq!(machine.left_in_artifacts(), Vec::<i32>::new());
+    assert!(machine.get("/").is_err(), "nobody listens");
+    assert!(!control::stop(&machine.state).expect("nothing to stop"));
+
+    control::ensure_running(&machine.state, &machine.exe).expect("started");
+    machine.until("served again", |_| machine.get("/").is_ok_and(|a| a.0 == 200)).await;
+    let observed = machine.target.observe().await.expect("observed");
+    assert_eq!(observed.traffic, Some(machine.all_on(&release)));
+}
+
+#[tokio::test]
+async fn an_address_that_cannot_be_had_moves_no_traffic() {
+    let machine = Machine::new().await;
+    let release = machine.release(&[("api", machine.server("one"))]);
+    machine.deploy(&release).await;
+    let other = std::net::TcpListener::bind("127.0.0.1:0").expect("free");
+    let mut next = machine.release(&[("api", machine.server("two"))]);
+    machine.start(&next).await;
+    let revision = next.revision("api").expect("there");
+    machine.until("ready", |o| seen(o, &revision).is_ready()).await;
+    next.edge.listen = other.local_addr().expect("bound").to_string();
+    machine.record(&next).await;
+    let refused = machine.perform(Effect::Route { traffic: machine.all_on(&next) }).await;
+    assert!(refused.expect_err("in use").to_string().contains("in use"));
+    assert_eq!(machine.who().1, "one");
+    drop(other);
+    machine.perform(Effect::Route { traffic: machine.all_on(&next) }).await.expect("free now");
+    let port = next.edge.listen.rsplit_once(':').and_then(|(_, p)| p.parse().ok()).expect("a port");
+    assert!(common::get(port, "/").expect("an answer").1.ends_with("two"));
+    assert!(machine.get("/").is_err(), "the old address is given back");
 }

@@ -96,7 +96,9 @@ impl Keeper {
 
     /// Turns clients away, lets what is in flight end, stops components, and ends.
     pub(super) fn stop_everything(&mut self) {
-        self.sockets.close();
+        self.sockets.keep_only(&[]);
+        // Nobody gets an answer any more: who asks is not to wait for one.
+        let _ = std::fs::remove_file(self.state.keeper_socket());
         let drain = Duration::from_millis(self.listen.as_ref().map_or(0, |l| l.drain_ms));
         for edge in &self.edges {
             edge.id.signal(Signal::TERM);
@@ -113,9 +115,7 @@ impl Keeper {
         if let Some(supervisor) = self.supervisor.id.take() {
             end(supervisor, Signal::TERM, Duration::from_secs(2));
         }
-        for path in [self.state.supervisor_socket(), self.state.keeper_socket()] {
-            let _ = std::fs::remove_file(path);
-        }
+        let _ = std::fs::remove_file(self.state.supervisor_socket());
         self.remember();
         self.ending = true;
     }

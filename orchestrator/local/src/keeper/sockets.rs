@@ -60,17 +60,16 @@ impl Sockets {
         self.held.keys().cloned().collect()
     }
 
-    /// Gives back what is not among `wanted`.
+    /// Gives back what is not among `wanted`: clients are turned away there from now on, even
+    /// where an edge that drains still has the socket.
     pub fn keep_only(&mut self, wanted: &[&str]) {
-        self.held.retain(|address, _| wanted.contains(&address.as_str()));
-    }
-
-    /// Turns clients away from now on, even where an edge still has the socket.
-    pub fn close(&mut self) {
-        for held in self.held.values() {
-            let _ = rustix::net::shutdown(&held.socket, rustix::net::Shutdown::Both);
-        }
-        self.held.clear();
+        self.held.retain(|address, held| {
+            let keep = wanted.contains(&address.as_str());
+            if !keep {
+                let _ = rustix::net::shutdown(&held.socket, rustix::net::Shutdown::Both);
+            }
+            keep
+        });
     }
 }
 

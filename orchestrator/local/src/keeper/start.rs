@@ -37,6 +37,12 @@ pub(crate) fn run(state: StateDir, resumed: bool) -> Result<(), KeeperFailed> {
     }
 }
 
+/// Whether a keeper lives, also one that is about to end.
+pub(crate) fn is_there(state: &StateDir) -> bool {
+    let Ok(lock) = File::open(state.keeper_lock()) else { return false };
+    flock(lock.as_fd(), FlockOperation::NonBlockingLockShared).is_err()
+}
+
 fn begin(state: StateDir) -> Result<Option<Keeper>, KeeperFailed> {
     let path = state.keeper_lock();
     let lock = File::options()
@@ -96,10 +102,11 @@ fn resume(state: StateDir) -> Result<Option<Keeper>, KeeperFailed> {
     for (address, fd) in handed.sockets {
         sockets.adopt(&address, own(fd)?);
     }
+    let serving = record.edges.last().map(|(number, _)| *number);
     let edges: Vec<EdgeProcess> = record
         .edges
         .into_iter()
-        .map(|(number, id)| EdgeProcess { number, id, draining: false })
+        .map(|(number, id)| EdgeProcess { number, id, draining: Some(number) != serving })
         .collect();
     let mut keeper = new(state, lock, control, api, sockets, edges, record.upgrades + 1)?;
     if let Some(old) = record.supervisor {

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use neuroca_deploy_core::digest::Digest;
-use neuroca_deploy_core::release::{Release, ReleaseId};
+use neuroca_deploy_core::release::{Release, ReleaseId, RevisionId};
 use neuroca_deploy_engine::ports::StoreError;
 use rusqlite::params;
 
 use super::{Store, from_json};
-use crate::artifacts;
+use crate::{artifacts, logs};
 
 /// Runs whose journals are kept for a look back; the history itself stays whole.
 const JOURNALS_KEPT: i64 = 50;
@@ -49,13 +49,15 @@ impl Store {
             tx.execute(&format!("DELETE FROM plans WHERE {closed}"), [oldest])?;
             Ok(())
         })?;
-        let needed = self.needed_artifacts()?;
+        let (needed, revisions) = self.needed()?;
         let removed =
             artifacts::remove_unneeded(&self.state, &needed, record.retention.artifact_bytes.0);
+        logs::remove_unneeded(&self.state, &revisions);
         Ok(Pruned { releases: gone.len(), artifacts: removed })
     }
 
-    /// The newest `count` releases that were deployed, and those that something depends on.
+    /// The newest `count` releases that were deployed, the newest that were tried, and those that
+    /// something depends on.
     fn kept_releases(&self, count: u32) -> Result<BTreeSet<String>, StoreError> {
         let mut keep: BTreeSet<String> = self.read(|db| {
             let mut query = db.prepare(
@@ -65,12 +67,16 @@ impl Store {
             let deployed: Vec<String> = query
                 .query_map(params![count.max(1)], |row| row.get(0))?
                 .collect::<Result<_, _>>()?;
+            let mut query = db.prepare("SELECT release FROM journals ORDER BY id DESC LIMIT ?1")?;
+            let tried: Vec<String> = query
+                .query_map(params![count.max(1)], |row| row.get(0))?
+                .collect::<Result<_, _>>()?;
             let mut query = db.prepare(
                 "SELECT release FROM wanted UNION SELECT release FROM journals WHERE ended_ms IS NULL",
             )?;
             let in_use: Vec<String> =
                 query.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
-            Ok(deployed.into_iter().chain(in_use).collect())
+            Ok(deployed.into_iter().chain(tried).chain(in_use).collect())
         })?;
         keep.extend(self.traffic()?.map(|(_, t)| t.settings.0));
         if let Some(open) = self.unfinished_journal()? {
@@ -87,17 +93,22 @@ impl Store {
         })
     }
 
-    fn needed_artifacts(&self) -> Result<BTreeSet<Digest>, StoreError> {
-        let mut needed = BTreeSet::new();
+    /// The artifacts and the revisions of the releases that are kept.
+    fn needed(&self) -> Result<(BTreeSet<Digest>, BTreeSet<RevisionId>), StoreError> {
+        let (mut artifacts, mut revisions) = (BTreeSet::new(), BTreeSet::new());
         let texts: Vec<String> = self.read(|db| {
             let mut query = db.prepare("SELECT record FROM releases")?;
             query.query_map([], |row| row.get(0))?.collect()
         })?;
         for text in texts {
             let release: Release = from_json("release record", &text)?;
-            needed.extend(release.components.into_values().map(|c| c.artifact));
+            for (name, component) in release.components {
+                revisions.insert(component.revision(&name));
+                artifacts.insert(component.artifact);
+            }
         }
-        Ok(needed)
+        revisions.extend(self.wanted()?.into_keys());
+        Ok((artifacts, revisions))
     }
 
     /// Whether the record is still there; without it there is no way back to the release.

@@ -142,7 +142,13 @@ async fn records_are_pruned_but_none_that_something_still_needs() {
     let wanted =
         Wanted { component: "api".into(), release: ids[1].clone(), replicas: 1, warm: None };
     store.want(&neuroca_deploy_core::release::RevisionId("api-1".into()), &wanted).expect("kept");
+    let log = |name: &str| place.state.logs().join(name).join("0.log");
+    for name in ["api-1", "api-2"] {
+        std::fs::create_dir_all(place.state.logs().join(name)).expect("made");
+        std::fs::write(log(name), "said\n").expect("written");
+    }
     ids.push(deploy(&store, epoch, &plan("last", 2)).await);
+    assert!(log("api-1").exists() && !log("api-2").exists());
     let kept: Vec<bool> = ids.iter().map(|id| store.is_kept(id).expect("readable")).collect();
     assert_eq!(kept, [false, true, false, false, false, true, true]);
     assert_eq!(store.history(100).await.expect("readable").len(), 7, "history stays whole");

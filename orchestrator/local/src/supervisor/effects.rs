@@ -9,7 +9,7 @@ use neuroca_deploy_engine::ports::{Epoch, StoreError, TargetError};
 
 use super::replica::is_set;
 use super::revision::{self, Revision};
-use super::{Supervisor, table};
+use super::{Supervisor, launch, table};
 use crate::keeper::client as keeper;
 use crate::kill_point;
 use crate::store::{Wanted, Warm};
@@ -137,11 +137,11 @@ impl Supervisor {
                 stop.send_replace(true);
                 is_set(&mut gone).await;
                 supervisor.change(|world| {
-                    if let Some(revision) = world.revisions.get_mut(&id) {
-                        let left = revision.replicas.get(&index).is_some_and(|r| r.status.leaving);
-                        if left {
-                            revision.replicas.remove(&index);
-                        }
+                    let Some(revision) = world.revisions.get_mut(&id) else { return };
+                    // Unless it was wanted again meanwhile.
+                    if revision.replicas.get(&index).is_some_and(|r| r.status.leaving) {
+                        revision.replicas.remove(&index);
+                        launch::forget(&supervisor.state, &launch::instance(&id, index));
                     }
                 });
             }
@@ -151,32 +151,23 @@ impl Supervisor {
     async fn route(&self, traffic: &Traffic) -> Result<(), TargetError> {
         let settings = self.record(&traffic.settings)?;
         self.refuse_unready(traffic)?;
-        self.change(|world| world.traffic = Some(traffic.clone()));
         let started = Instant::now();
         loop {
-            // The table is written before an edge that has to be started reads it.
-            let published = self.publish().await;
-            let listening = self.listen(&settings).await;
-            match (listening, published) {
-                (Err(TargetError::Unreachable(_)), _) | (Ok(()), Err(_))
-                    if started.elapsed() < EDGE_CONFIRMS =>
-                {
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                }
-                (Err(error), _) => return Err(error),
-                (Ok(()), Err(why)) => return Err(TargetError::Unreachable(why)),
-                (Ok(()), Ok(_)) => {
-                    let edges = self.edges.living().await;
-                    if self.in_force(&edges).as_ref() == Some(traffic) {
-                        return Ok(());
-                    }
-                    if started.elapsed() >= EDGE_CONFIRMS {
-                        return Err(TargetError::Unreachable(
-                            "the edge does not report the new weights".into(),
-                        ));
-                    }
-                }
+            let listen = self.listen(&settings);
+            let put = self.publish_split(traffic, listen, TargetError::Unreachable).await;
+            let reported = match put {
+                Ok(()) => self.in_force(&self.edges.living().await).as_ref() == Some(traffic),
+                Err(TargetError::Unreachable(_)) => false,
+                Err(error) => return Err(error),
+            };
+            if reported {
+                return Ok(());
             }
+            if started.elapsed() >= EDGE_CONFIRMS {
+                let silent = "the edge does not report the new weights".to_string();
+                return Err(put.err().unwrap_or(TargetError::Unreachable(silent)));
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
@@ -256,7 +247,10 @@ impl Supervisor {
         for mut gone in replicas {
             is_set(&mut gone).await;
         }
-        self.change(|world| world.revisions.remove(id));
+        let removed = self.change(|world| world.revisions.remove(id));
+        for index in removed.into_iter().flat_map(|r| r.replicas.into_keys()) {
+            launch::forget(&self.state, &launch::instance(id, index));
+        }
         Ok(())
     }
 
@@ -282,6 +276,7 @@ impl Supervisor {
 
     /// Stops every component, and then this process. What is wanted stays wanted.
     pub(crate) async fn stop_everything(&self) {
+        self.stopping.send_replace(true);
         let _doing = self.doing.lock().await;
         let replicas: Vec<_> = self.change(|world| {
             let all = world.revisions.values_mut().flat_map(|r| r.replicas.values_mut());

@@ -174,6 +174,13 @@ pub async fn end_orphan(state: &StateDir, instance: &str) {
     }
 }
 
+/// Removes the marks of an instance that is not wanted any more and has ended.
+pub fn forget(state: &StateDir, instance: &str) {
+    for path in [state.instance_record(instance), state.instance_lock(instance)] {
+        let _ = std::fs::remove_file(path);
+    }
+}
+
 /// Ends what runs though nothing wants it: a supervisor died while it stopped that.
 pub fn end_unwanted(state: &StateDir, wanted: &BTreeMap<RevisionId, Wanted>) {
     let Ok(listing) = std::fs::read_dir(state.run()) else { return };

@@ -70,9 +70,48 @@ impl Supervisor {
     /// Nothing wanted is nothing to do.
     pub(crate) async fn publish(&self) -> Result<u64, String> {
         let mut published = self.published.lock().await;
-        let Some((traffic, mut table)) = self.wanted_table()? else {
+        if !self.write_table(&mut published).await? {
             return Ok(published.table.generation);
+        }
+        self.put_everywhere(&published.table, &self.edges.living().await).await
+    }
+
+    /// Puts the split into force: the table is written, `listen` brings an edge up that reads it
+    /// when it starts, and the edges that are there already get it last. When `listen` refuses,
+    /// none of them has it.
+    pub(crate) async fn publish_split<E>(
+        &self,
+        traffic: &Traffic,
+        listen: impl Future<Output = Result<(), E>>,
+        silent: impl FnOnce(String) -> E,
+    ) -> Result<(), E> {
+        let mut published = self.published.lock().await;
+        let before = self.world().traffic.replace(traffic.clone());
+        let put = match self.write_table(&mut published).await {
+            Ok(_) => match listen.await {
+                Ok(()) => {
+                    let edges = self.edges.living().await;
+                    self.put_everywhere(&published.table, &edges).await.map(|_| ()).map_err(silent)
+                }
+                Err(error) => {
+                    self.world().traffic = before;
+                    if let Err(why) = self.write_table(&mut published).await {
+                        tracing::warn!(%why, "the table of before is not written");
+                    }
+                    Err(error)
+                }
+            },
+            Err(why) => Err(silent(why)),
         };
+        drop(published);
+        self.change(|_| ());
+        put
+    }
+
+    /// Makes the wanted table and writes it where an edge that starts reads it; false when no
+    /// split is wanted yet.
+    async fn write_table(&self, published: &mut Published) -> Result<bool, String> {
+        let Some((traffic, mut table)) = self.wanted_table()? else { return Ok(false) };
         let edges = self.edges.living().await;
         let seen = edges.iter().map(|e| e.status.generation).max().unwrap_or(0);
         published.next = published.next.max(seen + 1);
@@ -89,7 +128,7 @@ impl Supervisor {
             published.next += 1;
             published.table = table;
         }
-        self.put_everywhere(&published.table, &edges).await
+        Ok(true)
     }
 
     async fn put_everywhere(&self, table: &Table, edges: &[Edge]) -> Result<u64, String> {

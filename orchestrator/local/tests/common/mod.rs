@@ -249,6 +249,13 @@ pub fn write(path: &Path, text: &str) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).expect("set");
 }
 
+/// The parent of a process; for a component, its shim.
+pub fn parent(pid: i32) -> i32 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it lives");
+    let after = &stat[stat.rfind(')').expect("a name") + 2..];
+    after.split(' ').nth(1).and_then(|p| p.parse().ok()).expect("a parent")
+}
+
 pub fn kill(pid: i32) {
     use rustix::process::{Pid, Signal, kill_process};
     kill_process(Pid::from_raw(pid).expect("a pid"), Signal::KILL).expect("killed");
