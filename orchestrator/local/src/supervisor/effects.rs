@@ -184,12 +184,18 @@ impl Supervisor {
                     .find(|s| s.revision == share.revision)
                     .map_or(0, |s| s.weight);
                 let revision = world.revisions.get(&share.revision);
-                if revision.map_or(0, Revision::ready) == 0 && share.weight > before {
-                    return Err(TargetError::Refused(format!(
-                        "no replica of {} is ready: it gets no traffic",
-                        share.revision
-                    )));
+                if revision.map_or(0, Revision::ready) > 0 || share.weight <= before {
+                    continue;
                 }
+                if revision.is_some_and(|r| !r.is_known()) {
+                    // This supervisor has just come up: neither yes nor no.
+                    let why = format!("it is not known yet whether {} is ready", share.revision);
+                    return Err(TargetError::Unreachable(why));
+                }
+                return Err(TargetError::Refused(format!(
+                    "no replica of {} is ready: it gets no traffic",
+                    share.revision
+                )));
             }
         }
         Ok(())

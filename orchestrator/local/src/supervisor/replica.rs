@@ -208,12 +208,14 @@ impl ReplicaTask {
                 self.update(|status| {
                     status.trouble = Some(trouble);
                     status.ready = probes.ready;
+                    status.known = true;
                 });
             }
         } else if probes.ready && !before {
             self.update(|status| {
                 status.ready = true;
                 status.was_ready = true;
+                status.known = true;
                 status.trouble = None;
             });
         }
@@ -228,6 +230,7 @@ impl ReplicaTask {
             status.was_ready = false;
             status.port = None;
             status.trouble = Some(trouble);
+            status.known = true;
             let now = boot_ms();
             status.crashes.retain(|at| at + window >= now);
             status.crashes.push(now);

@@ -38,6 +38,8 @@ pub(crate) struct Status {
     pub ready: bool,
     /// Since its process was started.
     pub was_ready: bool,
+    /// Whether this supervisor has asked it yet, or seen it end.
+    pub known: bool,
     /// It gets no new requests and is about to be stopped.
     pub leaving: bool,
     /// When its process ended unasked; milliseconds since boot.
@@ -55,7 +57,8 @@ impl Status {
             return Self::default();
         };
         let ready = report.port.is_none_or(|port| publish::is_in_table(state, &address(port)));
-        Self { port: report.port, alive: true, ready, was_ready: ready, ..Self::default() }
+        let (alive, was_ready, known) = (true, ready, ready);
+        Self { port: report.port, alive, ready, was_ready, known, ..Self::default() }
     }
 }
 
@@ -81,6 +84,11 @@ impl Revision {
 
     pub fn ready(&self) -> u32 {
         self.replicas.values().filter(|r| r.status.ready && !r.status.leaving).count() as u32
+    }
+
+    /// Whether it is known of every replica how it is.
+    pub fn is_known(&self) -> bool {
+        self.replicas.values().all(|r| r.status.known)
     }
 
     pub fn alive(&self) -> u32 {

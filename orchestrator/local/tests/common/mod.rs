@@ -135,9 +135,10 @@ impl Machine {
 
     /// Until the target says yes or no, as the engine does.
     pub async fn perform(&self, effect: Effect) -> Result<(), TargetError> {
+        let started = Instant::now();
         loop {
             match self.target.perform(self.epoch, &effect).await {
-                Err(TargetError::Unreachable(_)) => {
+                Err(TargetError::Unreachable(_)) if started.elapsed() < Duration::from_secs(30) => {
                     tokio::time::sleep(Duration::from_millis(20)).await
                 }
                 result => return result,
