@@ -60,7 +60,7 @@ impl Keeper {
         let mut command = Command::new(own_executable().map_err(|e| failed(&e))?);
         command.arg("__edge").arg("--state").arg(self.state.path());
         command.args(["--number", &number.to_string()]);
-        command.args(["--drain-ms", &listen.drain_ms.to_string()]);
+        command.args(["--drain-ms", &listen.drain_limit().as_millis().to_string()]);
         let mut passed: Vec<RawFd> = Vec::new();
         for listener in &listen.listeners {
             let Some(fd) = self.sockets.descriptor(&listener.address) else { continue };

@@ -1,6 +1,7 @@
 //! What is said to the keeper and what it says: one line of JSON each way.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use neuroca_deploy_edge::Listener;
 use serde::{Deserialize, Serialize};
@@ -11,6 +12,15 @@ pub(crate) struct Listen {
     pub listeners: Vec<Listener>,
     /// Most time that an edge which is replaced has for what is in flight.
     pub drain_ms: u64,
+}
+
+impl Listen {
+    /// The limit that an edge is started with. Clients on idle connections get some seconds to
+    /// learn that theirs ends, however short the components' own limit is.
+    pub fn drain_limit(&self) -> Duration {
+        const AT_LEAST: Duration = Duration::from_secs(6);
+        Duration::from_millis(self.drain_ms).max(AT_LEAST)
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -99,7 +99,7 @@ impl Keeper {
         self.sockets.keep_only(&[]);
         // Nobody gets an answer any more: who asks is not to wait for one.
         let _ = std::fs::remove_file(self.state.keeper_socket());
-        let drain = Duration::from_millis(self.listen.as_ref().map_or(0, |l| l.drain_ms));
+        let drain = self.listen.as_ref().map_or(Duration::ZERO, Listen::drain_limit);
         for edge in &self.edges {
             edge.id.signal(Signal::TERM);
         }
