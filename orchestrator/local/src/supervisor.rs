@@ -14,6 +14,7 @@ mod publish;
 mod replica;
 mod retire;
 mod revision;
+mod route;
 mod table;
 
 use std::collections::BTreeMap;

@@ -1,21 +1,17 @@
 //! The engine's effects, one at a time, each checked against the lock's epoch.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use neuroca_deploy_core::effect::{Effect, Traffic};
+use neuroca_deploy_core::effect::Effect;
 use neuroca_deploy_core::release::{Release, ReleaseId, RevisionId};
 use neuroca_deploy_engine::ports::{Epoch, StoreError, TargetError};
 
 use super::replica::is_set;
-use super::revision::{self, Revision};
-use super::{Supervisor, launch, table};
-use crate::keeper::client as keeper;
+use super::revision;
+use super::{Supervisor, launch};
 use crate::kill_point;
 use crate::store::{Wanted, Warm};
-
-/// How long the edge may take to have a table before the driver is told to try again.
-const EDGE_CONFIRMS: Duration = Duration::from_secs(10);
 
 impl Supervisor {
     /// Does one effect for the driver with this epoch.
@@ -148,70 +144,6 @@ impl Supervisor {
         });
     }
 
-    async fn route(&self, traffic: &Traffic) -> Result<(), TargetError> {
-        let settings = self.record(&traffic.settings)?;
-        self.refuse_unready(traffic)?;
-        let started = Instant::now();
-        loop {
-            let listen = self.listen(&settings);
-            let put = self.publish_split(traffic, listen, TargetError::Unreachable).await;
-            let reported = match put {
-                Ok(()) => self.in_force(&self.edges.living().await).as_ref() == Some(traffic),
-                Err(TargetError::Unreachable(_)) => false,
-                Err(error) => return Err(error),
-            };
-            if reported {
-                return Ok(());
-            }
-            if started.elapsed() >= EDGE_CONFIRMS {
-                let silent = "the edge does not report the new weights".to_string();
-                return Err(put.err().unwrap_or(TargetError::Unreachable(silent)));
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    }
-
-    /// Nobody's share may grow who has no ready replica. What is in force may stay.
-    fn refuse_unready(&self, traffic: &Traffic) -> Result<(), TargetError> {
-        let world = self.world();
-        for (component, shares) in &traffic.shares {
-            for share in shares {
-                let before = world
-                    .traffic
-                    .iter()
-                    .filter_map(|t| t.shares.get(component))
-                    .flatten()
-                    .find(|s| s.revision == share.revision)
-                    .map_or(0, |s| s.weight);
-                let revision = world.revisions.get(&share.revision);
-                if revision.map_or(0, Revision::ready) > 0 || share.weight <= before {
-                    continue;
-                }
-                if revision.is_some_and(|r| !r.is_known()) {
-                    // This supervisor has just come up: neither yes nor no.
-                    let why = format!("it is not known yet whether {} is ready", share.revision);
-                    return Err(TargetError::Unreachable(why));
-                }
-                return Err(TargetError::Refused(format!(
-                    "no replica of {} is ready: it gets no traffic",
-                    share.revision
-                )));
-            }
-        }
-        Ok(())
-    }
-
-    async fn listen(&self, settings: &Release) -> Result<(), TargetError> {
-        let listeners = table::listeners(&settings.edge, &self.project());
-        let drain = settings.components.values().map(|c| c.spec.drain.0).max().unwrap_or(0);
-        keeper::listen(&self.state, listeners, drain).await.map_err(told)
-    }
-
-    async fn reserve(&self, settings: &Release) -> Result<(), TargetError> {
-        let listeners = table::listeners(&settings.edge, &self.project());
-        keeper::reserve(&self.state, listeners).await.map_err(told)
-    }
-
     fn keep_warm(&self, id: &RevisionId, for_ms: u64) -> Result<(), TargetError> {
         let known = self.change(|world| {
             let revision = world.revisions.get_mut(id)?;
@@ -298,7 +230,7 @@ impl Supervisor {
         self.ending.send_replace(true);
     }
 
-    fn record(&self, release: &ReleaseId) -> Result<Release, TargetError> {
+    pub(super) fn record(&self, release: &ReleaseId) -> Result<Release, TargetError> {
         self.store.release_record(release).map_err(away)?.ok_or_else(|| {
             TargetError::Refused(format!(
                 "the record of release {release} is not there\n  hint: it may have been pruned; see `history`"
@@ -311,12 +243,5 @@ fn away(error: StoreError) -> TargetError {
     match error {
         StoreError::Unusable(why) => TargetError::Refused(why),
         other => TargetError::Unreachable(other.to_string()),
-    }
-}
-
-fn told(error: keeper::KeeperError) -> TargetError {
-    match error {
-        keeper::KeeperError::Refused(why) => TargetError::Refused(why),
-        silent => TargetError::Unreachable(silent.to_string()),
     }
 }
