@@ -11,10 +11,11 @@ pub fn step(mut state: State, event: &Event, now_ms: u64) -> (State, Vec<Effect>
     if state.phase == Phase::Finished {
         return (state, Vec::new());
     }
-    let before = (state.phase, state.outstanding.len());
+    let (phase, known) = (state.phase, state.outstanding.len());
     apply(&mut state, event, now_ms);
-    let entered = state.phase != before.0 || matches!(event, Event::Began);
-    let added = if entered { state.outstanding.iter().cloned().collect() } else { Vec::new() };
+    // Within a phase effects are taken from the front and added at the end.
+    let old = if state.phase == phase { known } else { 0 };
+    let added = state.outstanding.iter().skip(old).cloned().collect();
     (state, added)
 }
 
@@ -26,12 +27,7 @@ fn apply(state: &mut State, event: &Event, now: u64) {
             enter(state, Phase::Preparing, now);
         }
         (_, Event::Operator { intent }) => operator(state, intent, now),
-        (_, Event::Done) if !idle => {
-            state.outstanding.pop_front();
-            if state.outstanding.is_empty() {
-                after_effects(state, now);
-            }
-        }
+        (_, Event::Done) if !idle => effect_ended(state, now),
         (phase, Event::Refused { reason }) if !idle => refused(state, phase, reason, now),
         (_, Event::Unhealthy { reason }) if !state.is_turning_back() => {
             turn_back(state, Outcome::TurnedBack { reason: reason.clone() }, now);
@@ -72,26 +68,27 @@ fn apply(state: &mut State, event: &Event, now: u64) {
 }
 
 fn refused(state: &mut State, phase: Phase, reason: &str, now: u64) {
+    // An old process that cannot be retired is reported by `status`; it does not undo a release
+    // that has been accepted.
+    let accepted = matches!(phase, Phase::Draining | Phase::Retiring | Phase::Recording);
     let reason = reason.to_string();
     if matches!(phase, Phase::BackStarting | Phase::BackShifting) {
         cannot_go_back(state, &reason, now);
-    } else if state.is_turning_back() {
-        // Going back must not get stuck on a detail: leave it and go on.
-        state.outstanding.pop_front();
-        if state.outstanding.is_empty() {
-            after_effects(state, now);
-        }
+    } else if state.is_turning_back() || accepted {
+        // Neither going back nor cleaning up may get stuck on a detail: leave it and go on.
+        effect_ended(state, now);
     } else if phase == Phase::Preparing {
         turn_back(state, Outcome::Failed { reason }, now);
-    } else if matches!(phase, Phase::Draining | Phase::Retiring | Phase::Recording) {
-        // The new release has been accepted; an old process that cannot be retired is reported
-        // by `status`, it does not undo the release.
-        state.outstanding.pop_front();
-        if state.outstanding.is_empty() {
-            after_effects(state, now);
-        }
     } else {
         turn_back(state, Outcome::TurnedBack { reason }, now);
+    }
+}
+
+/// The first outstanding effect is over, one way or the other.
+fn effect_ended(state: &mut State, now: u64) {
+    state.outstanding.pop_front();
+    if state.outstanding.is_empty() {
+        after_effects(state, now);
     }
 }
 
