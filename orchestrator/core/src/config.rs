@@ -23,8 +23,8 @@ mod tree;
 mod typed;
 pub mod units;
 
-pub(crate) use errors::suggest;
 pub use errors::{ConfigError, ConfigErrors, Place};
+pub(crate) use errors::{one_below_the_other, suggest};
 pub use origins::{Explained, Origins, explain};
 pub use resolve::{Inputs, Resolved, SourceFile, base_of, extends_of, resolve};
 pub use schema::schema;

@@ -37,6 +37,14 @@ pub struct Base {
     pub sequence: u64,
 }
 
+impl From<Option<(u64, ReleaseId)>> for Base {
+    /// From the place and the id of the release in force, as a store tells them.
+    fn from(current: Option<(u64, ReleaseId)>) -> Self {
+        let (sequence, release) = current.unzip();
+        Self { release, sequence: sequence.unwrap_or_default() }
+    }
+}
+
 /// A plan as it is saved: with the digest that an approver was shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SavedPlan {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use neuroca_deploy_core::effect::{Effect, Outcome};
 use neuroca_deploy_core::journal::Record;
 use neuroca_deploy_core::observed::Observed;
-use neuroca_deploy_core::rollout::{Event, State, assess, step};
+use neuroca_deploy_core::rollout::{Event, Phase, State, assess, step};
 
 use crate::error::EngineError;
 use crate::ports::{Epoch, JournalId, StoreError, TargetError};
@@ -33,7 +33,7 @@ impl Driver<'_> {
     /// Drives until the rollout has ended.
     pub async fn drive(&self, mut state: State) -> Result<Outcome, EngineError> {
         let mut seen = Observed::default();
-        if state.phase == neuroca_deploy_core::rollout::Phase::New {
+        if state.phase == Phase::New {
             self.happened(&mut state, Event::Began).await?;
         }
         loop {

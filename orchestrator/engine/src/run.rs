@@ -81,10 +81,7 @@ async fn start(
     options: &Options<'_>,
     reporter: &dyn Reporter,
 ) -> Result<Outcome, EngineError> {
-    let found = match ports.store.current().await? {
-        Some((sequence, release)) => Base { release: Some(release), sequence },
-        None => Base::default(),
-    };
+    let found = Base::from(ports.store.current().await?);
     // The run of this plan ended just before its driver could say so.
     let just_done = found.release.as_ref() == Some(&plan.rollout.release)
         && found.sequence > plan.base.sequence

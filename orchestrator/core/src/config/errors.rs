@@ -66,14 +66,22 @@ pub struct ConfigErrors(pub Vec<ConfigError>);
 
 impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, error) in self.0.iter().enumerate() {
-            if index > 0 {
-                f.write_str("\n")?;
-            }
-            write!(f, "{error}")?;
-        }
-        Ok(())
+        one_below_the_other(f, &self.0)
     }
+}
+
+/// Several problems as one text.
+pub(crate) fn one_below_the_other(
+    f: &mut fmt::Formatter<'_>,
+    errors: &[impl fmt::Display],
+) -> fmt::Result {
+    for (index, error) in errors.iter().enumerate() {
+        if index > 0 {
+            f.write_str("\n")?;
+        }
+        write!(f, "{error}")?;
+    }
+    Ok(())
 }
 
 impl std::error::Error for ConfigErrors {}

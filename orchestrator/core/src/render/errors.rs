@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 use tera::{Error, ErrorKind};
 
-use crate::config::suggest;
+use crate::config::{one_below_the_other, suggest};
 
 /// One problem in a template; line and column count from one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -72,13 +72,7 @@ fn hint(message: &str) -> Option<String> {
 
 impl fmt::Display for RenderErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, error) in self.0.iter().enumerate() {
-            if index > 0 {
-                f.write_str("\n")?;
-            }
-            write!(f, "{error}")?;
-        }
-        Ok(())
+        one_below_the_other(f, &self.0)
     }
 }
 

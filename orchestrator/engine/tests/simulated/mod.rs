@@ -91,10 +91,7 @@ impl Shared {
     pub fn plan(&self, release: &Release, rollback: bool) -> Plan {
         self.world(|w| {
             let current = w.current();
-            let base = match &current {
-                Some((sequence, id)) => Base { release: Some(id.clone()), sequence: *sequence },
-                None => Base::default(),
-            };
+            let base = Base::from(current.clone());
             let old = current.and_then(|(_, id)| w.releases.get(&id).cloned());
             Plan::new(base, old.as_ref(), release.clone(), rollback, &|_| None)
         })

@@ -122,11 +122,7 @@ impl Machine {
 
     /// Puts the record into the store, as the engine does before the first effect.
     pub async fn record(&self, release: &Release) -> ReleaseId {
-        let current = self.store.current().await.expect("readable");
-        let base = match current {
-            Some((sequence, id)) => Base { release: Some(id), sequence },
-            None => Base::default(),
-        };
+        let base = Base::from(self.store.current().await.expect("readable"));
         let plan = Plan::new(base, None, release.clone(), false, &|_| None);
         let journal = self.store.begin(self.epoch, &plan, &Who::default()).await.expect("begun");
         self.store.finish(self.epoch, journal, &Outcome::Deployed).await.expect("ended");
