@@ -10,6 +10,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 
 use crate::control;
@@ -126,15 +127,9 @@ where
     let result = tokio::select! {
         result = connection.as_mut() => result,
         _ = draining.wait_for(|draining| *draining) => {
-            if activity.http2.get() {
-                // GOAWAY; what was sent before the client saw it is still answered.
-                connection.as_mut().graceful_shutdown();
-            } else {
-                let quiet = activity.quiet_for(IDLE_WHILE_DRAINING);
-                tokio::select! {
-                    result = connection.as_mut() => return log(result),
-                    () = quiet => connection.as_mut().graceful_shutdown(),
-                }
+            tokio::select! {
+                result = connection.as_mut() => return log(result),
+                () = activity.may_be_ended() => connection.as_mut().graceful_shutdown(),
             }
             connection.await
         }
@@ -150,14 +145,21 @@ fn log(result: Result<(), Box<dyn std::error::Error + Send + Sync>>) {
 
 /// What a connection has been doing.
 struct Activity {
-    http2: Cell<bool>,
+    /// Notified once, by the first request, when that is HTTP/2.
+    http2: Notify,
+    began: Cell<bool>,
     busy: Cell<u32>,
     last: Cell<Instant>,
 }
 
 impl Default for Activity {
     fn default() -> Self {
-        Self { http2: Cell::new(false), busy: Cell::new(0), last: Cell::new(Instant::now()) }
+        Self {
+            http2: Notify::new(),
+            began: Cell::new(false),
+            busy: Cell::new(0),
+            last: Cell::new(Instant::now()),
+        }
     }
 }
 
@@ -165,9 +167,22 @@ struct Busy<'a>(&'a Activity);
 
 impl Activity {
     fn begin(&self, version: Version) -> Busy<'_> {
-        self.http2.set(version == Version::HTTP_2);
+        if !self.began.replace(true) && version == Version::HTTP_2 {
+            self.http2.notify_one();
+        }
         self.busy.set(self.busy.get() + 1);
         Busy(self)
+    }
+
+    /// Returns when a draining edge may end the connection without losing a request. HTTP/2 at
+    /// once: after GOAWAY, what was sent before the client saw it is still answered. It may have
+    /// been accepted before draining began and speak only now, so that is awaited and not asked.
+    /// HTTP/1 has no such word and has to fall quiet.
+    async fn may_be_ended(&self) {
+        tokio::select! {
+            () = self.http2.notified() => {}
+            () = self.quiet_for(IDLE_WHILE_DRAINING) => {}
+        }
     }
 
     /// Returns when no request was answered for `time`, counted from now at the earliest.

@@ -36,11 +36,18 @@ impl Load {
                     }
                     post = !post;
                     match connection.send(&address, post).await {
+                        // The connection was closing and nothing of the request was written:
+                        // the next one is its first sending, which the count of POSTs proves.
+                        Err(Lost::Unsent) => {
+                            post = !post;
+                            connection = Connection::open(&address, number >= http1).await;
+                        }
                         Ok(200) => {
                             sent.fetch_add(1, Ordering::SeqCst);
                             posts.fetch_add(u64::from(post), Ordering::SeqCst);
                         }
-                        other => failures.push(format!("{other:?}")),
+                        Ok(status) => failures.push(format!("answered with {status}")),
+                        Err(Lost::Broken(error)) => failures.push(format!("{error:?}")),
                     }
                 }
                 failures
@@ -67,6 +74,19 @@ impl Load {
 
 type Http2 = hyper::client::conn::http2::SendRequest<http_body_util::Full<bytes::Bytes>>;
 
+/// Why a request has no answer.
+enum Lost {
+    /// Handed back by the client library with not a byte written.
+    Unsent,
+    Broken(hyper::Error),
+}
+
+impl From<hyper::Error> for Lost {
+    fn from(error: hyper::Error) -> Self {
+        Self::Broken(error)
+    }
+}
+
 enum Connection {
     Http1 { client: Client, last: bool },
     Http2(Http2),
@@ -88,7 +108,7 @@ impl Connection {
         }
     }
 
-    async fn send(&mut self, address: &str, post: bool) -> Result<u16, hyper::Error> {
+    async fn send(&mut self, address: &str, post: bool) -> Result<u16, Lost> {
         let method = if post { "POST" } else { "GET" };
         let response = match self {
             Self::Http1 { client, last } => {
@@ -100,7 +120,12 @@ impl Connection {
             Self::Http2(sender) => {
                 let uri = format!("http://{address}/");
                 let request = Request::builder().method(method).uri(uri).body("x".into());
-                sender.send_request(request.expect("valid")).await?
+                sender.try_send_request(request.expect("valid")).await.map_err(|mut error| {
+                    match error.take_message() {
+                        Some(_) => Lost::Unsent,
+                        None => Lost::Broken(error.into_error()),
+                    }
+                })?
             }
         };
         let status = response.status().as_u16();
@@ -142,4 +167,40 @@ async fn one_edge_hands_over_to_the_next() {
     let (_, posts) = load.finish().await;
     assert_eq!(a.posts.load(Ordering::SeqCst), posts);
     edge.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_http2_connection_that_first_speaks_while_draining_is_told_to_go() {
+    let a = Component::start("a").await;
+    let edge = Edge::start(|at| table(1, at, vec![a.backend(100)]));
+    let mut http2 = h2c(&edge.address).await;
+    // Connections are accepted in order: once a later one is answered, ours is in the edge's hands.
+    assert_eq!(edge.get("/").await.0, 200);
+    let uri = format!("http://{}/", edge.address);
+    let draining = tokio::spawn(edge.stop());
+    let talking = async {
+        let mut answered = 0;
+        while http2.ready().await.is_ok() {
+            let request = Request::get(&uri)
+                .body(http_body_util::Full::<bytes::Bytes>::default())
+                .expect("valid");
+            match http2.try_send_request(request).await {
+                Ok(response) => {
+                    response.into_body().collect().await.expect("a whole answer");
+                    answered += 1;
+                }
+                Err(mut error) => match error.take_message() {
+                    // Handed back unsent: the connection was closing already.
+                    Some(_) => break,
+                    None => panic!("lost after {answered} answers: {:?}", error.error()),
+                },
+            }
+        }
+        answered
+    };
+    // Well before the drain limit of eight seconds, at which connections are cut.
+    let limit = std::time::Duration::from_secs(4);
+    let answered = tokio::time::timeout(limit, talking).await.expect("the edge says GOAWAY");
+    assert!(answered >= 1, "what was sent before the client knew is answered");
+    draining.await.expect("no panic");
 }
