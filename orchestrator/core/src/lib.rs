@@ -7,6 +7,7 @@ pub mod config;
 pub mod digest;
 pub mod effect;
 pub mod journal;
+pub mod judge;
 pub mod observed;
 pub mod plan;
 pub mod release;

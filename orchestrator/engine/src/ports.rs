@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use neuroca_deploy_core::effect::{Effect, Outcome};
 use neuroca_deploy_core::journal::Record;
+use neuroca_deploy_core::judge::{Compared, Window};
 pub use neuroca_deploy_core::observed::{Observed, RevisionObserved, Trouble};
 use neuroca_deploy_core::plan::Plan;
 use neuroca_deploy_core::release::{Release, ReleaseId};
@@ -46,6 +47,24 @@ pub enum TargetError {
     #[error("another driver took over: {0}")]
     Fenced(String),
 }
+
+/// Where counts of requests come from.
+#[async_trait]
+pub trait Metrics: Send + Sync {
+    /// The windows that ended after `after_ms` and whose counts are final, oldest first; none yet
+    /// is no error. Asking again for the same time gives the same windows, as long as the source
+    /// remembers them.
+    async fn windows(
+        &self,
+        compared: &[Compared],
+        after_ms: u64,
+    ) -> Result<Vec<Window>, MetricsError>;
+}
+
+/// Why there are no counts: the source, and what it said. It moves no verdict.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct MetricsError(pub String);
 
 /// Releases, journal, lock and intents, kept with the target.
 #[async_trait]

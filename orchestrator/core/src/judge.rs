@@ -1,0 +1,8 @@
+//! The judge: whether a new release answers as well as the old one, from counts alone.
+//!
+//! It is fed windows and holds evidence; it knows no clock, no router and no metrics server. What
+//! a verdict does to the traffic is the rollout machine's business.
+
+mod window;
+
+pub use window::{Compared, Counts, Ratio, Sides, Slower, Window};
