@@ -8,6 +8,7 @@ mod compiled;
 mod control;
 mod error;
 mod exposition;
+mod farewell;
 mod forward;
 mod headers;
 mod listen;

@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 
 use crate::control;
+use crate::farewell::Farewell;
 use crate::forward::forward;
 use crate::headers::Peer;
 use crate::server::{OpenConnection, Worker};
@@ -122,7 +123,8 @@ where
         .timer(TokioTimer::new())
         .max_header_list_size(header_bytes as u32)
         .keep_alive_interval(Duration::from_secs(20));
-    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+    let connection =
+        builder.serve_connection_with_upgrades(TokioIo::new(Farewell::new(stream)), service);
     let mut connection = std::pin::pin!(connection);
     let result = tokio::select! {
         result = connection.as_mut() => result,
