@@ -262,6 +262,8 @@ fn watch(
                 if kill_at.is_some_and(|at| now >= at) && !killed {
                     killed = true;
                     child.id.signal_group(Signal::KILL);
+                    let waited = order.stop_timeout_ms as f64 / 1000.0;
+                    log.remark(&format!("did not end within {waited} s after SIGTERM; killed"));
                 }
             }
         }

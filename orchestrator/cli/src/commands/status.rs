@@ -158,6 +158,7 @@ impl Seen {
             let head =
                 ["COMPONENT", "REVISION", "READY", "WEIGHT", "IN FLIGHT", "REQUESTS", "STATE"];
             out.push_str(&format!("\n{}", table(paint, &head, &rows)));
+            out.push_str(&evidence(observed, paint));
         }
         if let Some(open) = &self.open {
             let driver = match &open.holder {
@@ -189,13 +190,21 @@ impl Seen {
         let weight = weight(observed, id);
         let in_force =
             self.release.as_ref().and_then(|r| r.revision(&seen.component)).as_ref() == Some(id);
+        let crashes = match seen.crashes {
+            0 => String::new(),
+            1 => ", 1 crash".into(),
+            n => format!(", {n} crashes"),
+        };
         let state = match (&seen.trouble, seen.warm_until_ms) {
             _ if seen.crash_loop => paint.bad("keeps crashing"),
+            (Some(trouble), _) if seen.alive < seen.wanted => {
+                paint.bad(&format!("{}; starting again", trouble.what))
+            }
             (Some(trouble), _) if !seen.is_ready() => paint.bad(&trouble.what),
             (_, Some(until)) => paint.dim(&format!("warm until {}", when::clock(until))),
             _ if !seen.is_ready() => paint.attention("starting"),
-            _ if in_force && weight.is_none() => "running".into(),
-            _ if weight.is_some_and(|w| w > 0) => "serving".into(),
+            _ if in_force && weight.is_none() => format!("running{crashes}"),
+            _ if weight.is_some_and(|w| w > 0) => format!("serving{crashes}"),
             _ => "ready".into(),
         };
         vec![
@@ -211,4 +220,20 @@ impl Seen {
             state,
         ]
     }
+}
+
+/// What is known of those that are not ready: the last answer and the last lines.
+fn evidence(observed: &Observed, paint: Paint) -> String {
+    let mut out = String::new();
+    for (id, seen) in observed.revisions.iter().filter(|(_, seen)| !seen.is_ready()) {
+        let Some(trouble) = &seen.trouble else { continue };
+        out.push_str(&format!("\n{}: {}\n", paint.name(&id.0), trouble.what));
+        if let Some(body) = trouble.body.as_deref().filter(|body| !body.is_empty()) {
+            out.push_str(&format!("  answer: {body}\n"));
+        }
+        for line in &trouble.log_lines {
+            out.push_str(&format!("  | {line}\n"));
+        }
+    }
+    out
 }

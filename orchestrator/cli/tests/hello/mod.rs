@@ -1,5 +1,7 @@
 //! A project with a small component in Python, deployed by the real binary into folders of its own.
+#![allow(dead_code)] // each test binary uses a part of it
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -10,11 +12,19 @@ use serde_json::Value;
 
 const SERVER: &str = r#"
 import http.server, os, signal, sys, threading, time
+for n in range(int(os.environ.get("LINES", "0"))): print("line", n)
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def do_GET(self):
         if self.path == "/health/ready" and os.environ.get("SICK"):
             self.answer(503, os.environ["SICK"])
+        elif self.path == "/missing":
+            self.answer(404, "nothing is here")
+        elif self.path == "/silent":
+            time.sleep(60)
+        elif self.path == "/die":
+            print("last words", flush=True)
+            os._exit(7)
         elif self.path == "/secret":
             self.answer(200, os.environ.get("TOKEN", "none"))
         else:
@@ -27,7 +37,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
     def log_message(self, *words): pass
 server = http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler)
-signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
+deaf = os.environ.get("DEAF")
+signal.signal(signal.SIGTERM, lambda *_: deaf or threading.Thread(target=server.shutdown).start())
 print("listening as", os.environ.get("GREETING"), flush=True)
 server.serve_forever()
 "#;
@@ -126,13 +137,44 @@ impl Hello {
         self.get("/")
     }
 
-    pub fn get(&self, path: &str) -> String {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("the edge listens");
-        stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
+    /// Whether a client gets a good answer at all.
+    pub fn is_answering(&self) -> bool {
+        self.ask("/").is_some_and(|text| text.starts_with("HTTP/1.1 200"))
+    }
+
+    /// One request on a connection of its own: the whole answer, as far as it came.
+    pub fn ask(&self, path: &str) -> Option<String> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
         let request = format!("GET {path} HTTP/1.1\r\nhost: hello\r\nconnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).expect("written");
+        stream.write_all(request.as_bytes()).ok()?;
         let mut text = String::new();
-        stream.read_to_string(&mut text).expect("read");
+        let _ = stream.read_to_string(&mut text);
+        Some(text)
+    }
+
+    /// The processes that run inside the artifacts of the environment.
+    pub fn component_pids(&self) -> BTreeSet<i32> {
+        let artifacts = self.state().join("artifacts").canonicalize().expect("there");
+        let all = std::fs::read_dir("/proc").expect("Linux").flatten();
+        all.filter(|e| {
+            std::fs::read_link(e.path().join("cwd")).is_ok_and(|cwd| cwd.starts_with(&artifacts))
+        })
+        .filter_map(|e| e.file_name().to_str()?.parse().ok())
+        .collect()
+    }
+
+    /// The log in which a component says that it listens as this.
+    pub fn log_of(&self, greeting: &str) -> String {
+        let said = format!("listening as {greeting}\n");
+        let folders = std::fs::read_dir(self.state().join("logs")).expect("logs").flatten();
+        let mut texts =
+            folders.filter_map(|f| std::fs::read_to_string(f.path().join("0.log")).ok());
+        texts.find(|text| text.contains(&said)).expect("it has said so")
+    }
+
+    pub fn get(&self, path: &str) -> String {
+        let text = self.ask(path).expect("the edge listens");
         let (head, body) = text.split_once("\r\n\r\n").expect("an answer");
         assert!(head.starts_with("HTTP/1.1 200"), "{text}");
         body.to_string()

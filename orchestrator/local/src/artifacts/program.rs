@@ -27,7 +27,7 @@ pub fn check_program(
     let source = source(project, artifact, exe)?;
     let path = if program.contains('/') {
         if source.is_dir() {
-            source.join(program)
+            source.join(program.trim_start_matches("./"))
         } else if Path::new(program).file_name() == source.file_name() {
             source
         } else {

@@ -41,13 +41,19 @@ impl LogFile {
             self.lost += 1;
             return;
         };
-        if lost > 0 && writeln!(file, "[{lost} writes to this log failed]").is_ok() {
+        if lost > 0 && writeln!(file, "[neuroca-deploy: {lost} writes to this log failed]").is_ok()
+        {
             self.lost = 0;
         }
         match file.write_all(lines) {
             Ok(()) => self.size += lines.len() as u64,
             Err(_) => self.lost += 1,
         }
+    }
+
+    /// Writes a line of our own between those of the process.
+    pub fn remark(&mut self, text: &str) {
+        self.write(format!("[neuroca-deploy: {text}]\n").as_bytes());
     }
 
     fn rotate(&mut self) {
