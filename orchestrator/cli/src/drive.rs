@@ -12,7 +12,7 @@ use std::time::Duration;
 use neuroca_deploy_core::effect::Outcome;
 use neuroca_deploy_core::plan::Plan;
 use neuroca_deploy_core::rollout::Intent;
-use neuroca_deploy_engine::ports::{StateStore, Who};
+use neuroca_deploy_engine::ports::{Metrics, StateStore, Who};
 use neuroca_deploy_engine::{EngineError, Options, Ports, Reporter, apply, resume};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -20,7 +20,7 @@ use crate::context::Context;
 use crate::error::{Exit, Failure, Result};
 use crate::kill_points::KillPoints;
 use crate::output::progress::Progress;
-use crate::site::{Site, SystemClock};
+use crate::site::{Site, SystemClock, is_detached};
 
 /// What to drive.
 pub enum Task<'a> {
@@ -68,9 +68,12 @@ pub async fn drive(
         holder: holder(),
         lock_wait: manner.lock_wait,
         timeout: manner.timeout,
+        // A pipeline must not hang at a gate; a terminal can be asked, a detached process stays.
+        leave_to_a_person: !ctx.output.interactive && !is_detached(),
         stop: &stop,
     };
-    let ports = Ports { target: target.as_ref(), store, clock: &clock };
+    let metrics = metrics(site, store, &task).await?;
+    let ports = Ports { target: target.as_ref(), store, clock: &clock, metrics: metrics.as_ref() };
     let who = who(manner.reason.clone());
     let run = async {
         match &task {
@@ -87,6 +90,12 @@ pub async fn drive(
         (Ended::Run(Err(EngineError::Interrupted { .. })), Asked::Detach) => {
             let log = site.detach(ctx, &["rollout", "resume", environment])?;
             Ok(Driven::Detached(log))
+        }
+        (Ended::Run(Err(error @ EngineError::Undecided { .. })), _) => {
+            // Somebody has to watch the health of what already gets traffic.
+            let log = site.detach(ctx, &["rollout", "resume", environment])?;
+            progress.note(&format!("it is watched without this terminal; see {}", log.display()));
+            Err(Failure::of_engine(error, environment))
         }
         (Ended::Run(Err(error)), Asked::Terminate) => {
             let failure = Failure::of_engine(error, environment);
@@ -105,6 +114,17 @@ pub async fn drive(
             ))
         }
     }
+}
+
+/// The source of counts that the plan names: of this one, or of the one that was interrupted.
+async fn metrics(site: &Site, store: &dyn StateStore, task: &Task<'_>) -> Result<Box<dyn Metrics>> {
+    let open = match task {
+        Task::Apply(plan) => return site.metrics(&plan.rollout.analysis),
+        Task::Resume => {
+            store.unfinished().await.map_err(|e| Failure::of_store(e, &site.environment))?
+        }
+    };
+    site.metrics(&open.map(|open| open.plan.rollout.analysis).unwrap_or_default())
 }
 
 /// What a person or the system asked of the run.

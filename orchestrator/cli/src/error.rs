@@ -151,6 +151,10 @@ impl Failure {
                 .hint(format!(
                     "the same command goes on, and so does: neuroca-deploy rollout resume {environment}"
                 )),
+            EngineError::Undecided { .. } => Self::new(Exit::Stopped, "undecided", what).hint(format!(
+                "look at it: neuroca-deploy rollout status {environment}; then rollout promote \
+                 {environment}, or rollout abort {environment}"
+            )),
             EngineError::TimedOut { .. } => Self::new(Exit::Stopped, "timeout", what).hint(format!(
                 "the journal is open; go on with: neuroca-deploy rollout resume {environment}"
             )),

@@ -14,8 +14,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use neuroca_deploy_core::config::model::{Component, TargetKind};
 use neuroca_deploy_core::digest::Digest;
+use neuroca_deploy_core::judge::Analysis;
 use neuroca_deploy_core::observed::Observed;
-use neuroca_deploy_engine::ports::{Clock, Secrets, StateStore, Target};
+use neuroca_deploy_engine::ports::{Clock, Metrics, Secrets, StateStore, Target};
 use neuroca_deploy_local::artifacts::{check_program, digest_artifact, source, stored};
 use neuroca_deploy_local::control::{self, ControlError};
 use neuroca_deploy_local::logs;
@@ -26,6 +27,14 @@ use neuroca_deploy_local::{LocalTarget, StateDir, Store};
 use crate::context::Context;
 use crate::error::{Exit, Failure, Result};
 use crate::project::Project;
+
+/// Tells a process that nobody sees its terminal, and that it is the one that stays.
+const DETACHED: &str = "NEUROCA_DEPLOY_DETACHED";
+
+/// Whether this process was started to go on without a terminal.
+pub fn is_detached() -> bool {
+    std::env::var_os(DETACHED).is_some()
+}
 
 /// An environment and its place.
 pub struct Site {
@@ -224,6 +233,11 @@ impl Site {
             .map_err(|e| Failure::split(Exit::Failed, "target", &e.to_string()))
     }
 
+    /// Where the counts come from that a judge is fed.
+    pub fn metrics(&self, _: &Analysis) -> Result<Box<dyn Metrics>> {
+        Ok(Box::new(NoCounts))
+    }
+
     /// What is there now; starts nothing.
     pub async fn observe(&self, project: &Project) -> Result<Observed> {
         if !self.is_running()? {
@@ -269,6 +283,7 @@ impl Site {
                 command.env_remove(name);
             }
         }
+        command.env(DETACHED, "1");
         command.arg("--project").arg(std::path::absolute(&ctx.project.dir).unwrap_or_default());
         command.arg("--state-dir").arg(&self.root);
         command.args(words.iter().map(AsRef::as_ref));
@@ -345,5 +360,22 @@ impl Clock for SystemClock {
 
     async fn sleep(&self, time: Duration) {
         tokio::time::sleep(time).await;
+    }
+}
+
+/// Until the edge's counters are wired.
+struct NoCounts;
+
+#[async_trait]
+impl Metrics for NoCounts {
+    async fn windows(
+        &self,
+        _: &[neuroca_deploy_core::judge::Compared],
+        _: u64,
+    ) -> std::result::Result<
+        Vec<neuroca_deploy_core::judge::Window>,
+        neuroca_deploy_engine::ports::MetricsError,
+    > {
+        Err(neuroca_deploy_engine::ports::MetricsError("the edge's counters are not wired".into()))
     }
 }

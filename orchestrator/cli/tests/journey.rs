@@ -89,7 +89,7 @@ fn a_saved_plan_is_done_exactly_or_refused() {
         let (_, stderr) = hello.expect(7, words);
         assert!(stderr.contains("edited"), "{stderr}");
     }
-    hello.write("newer.plan", &text.replacen("\"format\": 1", "\"format\": 9", 1));
+    hello.write("newer.plan", &text.replacen("\"format\": 2", "\"format\": 9", 1));
     hello.expect(7, &["show", "newer.plan"]);
 
     // The artifact under an approved plan has changed.

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::model::HeaderRoute;
 use crate::release::{ReleaseId, RevisionId};
 
 /// One external effect.
@@ -96,6 +97,38 @@ pub struct Traffic {
     pub settings: ReleaseId,
     /// By component that listens. A share of weight 0 is reached by the preview header alone.
     pub shares: BTreeMap<String, Vec<Share>>,
+    /// Percent of the requests of which the canary gets a copy, beside what `settings` say.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub mirror: u8,
+    /// Header routes beside those that `settings` declare.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub header_routes: Vec<HeaderRoute>,
+}
+
+fn is_zero(percent: &u8) -> bool {
+    *percent == 0
+}
+
+impl Traffic {
+    /// Whether a canary and another revision answer the same requests.
+    pub fn is_split(&self) -> bool {
+        *self != self.without_canary()
+    }
+}
+
+impl Traffic {
+    /// The same revisions, with nothing for a canary: what is safe while nobody judges it.
+    pub fn without_canary(&self) -> Self {
+        let mut safe = Self { mirror: 0, header_routes: Vec::new(), ..self.clone() };
+        for shares in safe.shares.values_mut() {
+            if shares.iter().any(|share| share.canary) && shares.iter().any(|share| !share.canary) {
+                for share in shares {
+                    share.weight = if share.canary { 0 } else { 100 };
+                }
+            }
+        }
+        safe
+    }
 }
 
 /// One revision's part.

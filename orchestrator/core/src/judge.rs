@@ -4,6 +4,8 @@
 //! a verdict does to the traffic is the rollout machine's business.
 
 pub mod recorded;
+mod stub;
 mod window;
 
+pub use stub::{Acceptance, Analysis, Judge, OnInconclusive};
 pub use window::{Compared, Counts, Ratio, Sides, Slower, Window};

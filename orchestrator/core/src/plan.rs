@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 
 pub use changes::{Change, ChangeKind, Origin};
 
-use crate::config::model::Strategy;
+use crate::config::model::{Step, Strategy};
 use crate::digest::Digest;
 use crate::release::{Release, ReleaseId};
 use crate::rollout::Spec;
 
 /// The version of the plan's form; a plan of another form is refused, not guessed at.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// A plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,6 +116,12 @@ impl Plan {
                 (Some(from), Some(to)) if self.rollout.strategy == Strategy::Recreate => {
                     format!("{name}: {from} is STOPPED FIRST, then {to} is started; requests are refused in between")
                 }
+                (Some(from), Some(to)) if self.rollout.strategy == Strategy::Canary && !self.rollout.rollback => format!(
+                    "{name}: {to} starts beside {from}, gets {}; {from} drains up to {} s and stays warm for {} s",
+                    weights(&self.rollout.steps),
+                    m.drain_ms / 1000,
+                    self.rollout.rollback_window_ms / 1000
+                ),
                 (Some(from), Some(to)) => format!(
                     "{name}: {to} starts beside {from}, gets all traffic once ready; {from} drains up to {} s and stays warm for {} s",
                     m.drain_ms / 1000,
@@ -127,6 +133,27 @@ impl Plan {
             }
         }).collect()
     }
+}
+
+/// "5 % (60s, judged), 25 % (judged), 100 %".
+fn weights(steps: &[Step]) -> String {
+    let words = steps.iter().map(|step| {
+        let mut conditions = Vec::new();
+        if step.pause.0 > 0 {
+            conditions.push(step.pause.to_string());
+        }
+        if step.analysis && step.weight < 100 {
+            conditions.push("judged".into());
+        }
+        if step.gate {
+            conditions.push("waits for `rollout promote`".into());
+        }
+        match conditions.is_empty() {
+            true => format!("{} %", step.weight),
+            false => format!("{} % ({})", step.weight, conditions.join(", ")),
+        }
+    });
+    words.collect::<Vec<_>>().join(", then ")
 }
 
 /// Reads a saved plan and checks that nobody touched it.

@@ -9,6 +9,7 @@ mod effects;
 mod spec;
 mod state;
 mod step;
+mod waiting;
 
 pub use assess::assess;
 pub use spec::{Move, Spec};

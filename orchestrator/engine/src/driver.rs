@@ -3,13 +3,15 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures::future::{BoxFuture, Either, FutureExt, select};
 use neuroca_deploy_core::effect::{Effect, Outcome};
 use neuroca_deploy_core::journal::Record;
+use neuroca_deploy_core::judge::Window;
 use neuroca_deploy_core::observed::Observed;
 use neuroca_deploy_core::rollout::{Event, Phase, State, assess, step};
 
 use crate::error::EngineError;
-use crate::ports::{Epoch, JournalId, StoreError, TargetError};
+use crate::ports::{Epoch, JournalId, MetricsError, StoreError, TargetError};
 use crate::report::{EffectPhase, Reporter};
 use crate::run::{Options, Ports};
 
@@ -29,10 +31,22 @@ pub(crate) struct Driver<'a> {
     pub since_ms: u64,
 }
 
-impl Driver<'_> {
+/// Counts that were asked for and have not come yet.
+type Asked<'a> = BoxFuture<'a, Result<Vec<Window>, MetricsError>>;
+
+/// Where the driver is with the source of counts.
+enum Counts<'a> {
+    Asked(Asked<'a>),
+    Came(Result<Vec<Window>, MetricsError>),
+    /// Until this time, milliseconds since the Unix epoch.
+    Rests(u64),
+}
+
+impl<'a> Driver<'a> {
     /// Drives until the rollout has ended.
     pub async fn drive(&self, mut state: State) -> Result<Outcome, EngineError> {
         let mut seen = Observed::default();
+        let mut counts = None;
         if state.phase == Phase::New {
             self.happened(&mut state, Event::Began).await?;
         }
@@ -42,6 +56,9 @@ impl Driver<'_> {
                 return Ok(outcome);
             }
             self.check_limits(&state)?;
+            if self.count(&mut state, &mut counts).await? {
+                continue;
+            }
             if self.take_intents(&mut state).await? {
                 continue;
             }
@@ -63,7 +80,80 @@ impl Driver<'_> {
             };
             match assess(&state, looked, self.ports.clock.now_ms()) {
                 Some(event) => self.happened(&mut state, event).await?,
-                None => self.ports.target.changed(seen.version, LOOK_EVERY).await,
+                None => {
+                    let changed = self.ports.target.changed(seen.version, LOOK_EVERY);
+                    match &mut counts {
+                        Some(Counts::Asked(asked)) => {
+                            // Whichever comes first; what comes is kept for the next turn.
+                            if let Either::Left((answer, _)) = select(asked, changed).await {
+                                counts = Some(Counts::Came(answer));
+                            }
+                        }
+                        _ => changed.await,
+                    }
+                }
+            }
+        }
+    }
+
+    /// Asks for counts when a look is due, and lets the machine take in those that came. True when
+    /// something happened. Never waits: a slow source must not keep an operator waiting.
+    async fn count(
+        &self,
+        state: &mut State,
+        counts: &mut Option<Counts<'a>>,
+    ) -> Result<bool, EngineError> {
+        if !state.is_judging() {
+            *counts = None;
+            return Ok(false);
+        }
+        match counts.take() {
+            Some(Counts::Asked(mut asked)) => {
+                *counts = Some(match (&mut asked).now_or_never() {
+                    Some(answer) => Counts::Came(answer),
+                    None => Counts::Asked(asked),
+                });
+                Ok(false)
+            }
+            Some(Counts::Came(answer)) => {
+                let again_ms = self.ports.clock.now_ms() + state.spec.analysis.interval.0 / 2;
+                *counts = Some(Counts::Rests(again_ms));
+                self.came(state, answer).await
+            }
+            Some(Counts::Rests(until_ms)) if self.ports.clock.now_ms() < until_ms => {
+                *counts = Some(Counts::Rests(until_ms));
+                Ok(false)
+            }
+            _ => {
+                let (metrics, compared) = (self.ports.metrics, state.spec.compared());
+                let after = state.judged_ms.unwrap_or_default();
+                let asked = async move { metrics.windows(&compared, after).await };
+                *counts = Some(Counts::Asked(asked.boxed()));
+                Ok(false)
+            }
+        }
+    }
+
+    async fn came(
+        &self,
+        state: &mut State,
+        answer: Result<Vec<Window>, MetricsError>,
+    ) -> Result<bool, EngineError> {
+        match answer {
+            Ok(windows) => {
+                let some = !windows.is_empty();
+                for window in windows {
+                    self.happened(state, Event::Counted { window }).await?;
+                }
+                Ok(some)
+            }
+            Err(MetricsError(reason)) => {
+                let news = state.blind.as_ref() != Some(&reason);
+                if news {
+                    self.reporter.note(&format!("inconclusive: no counts of requests: {reason}"));
+                    self.happened(state, Event::Blind { reason }).await?;
+                }
+                Ok(news)
             }
         }
     }
@@ -73,6 +163,11 @@ impl Driver<'_> {
             return Err(EngineError::Interrupted { waits_for: state.waits_for() });
         }
         let spent = self.ports.clock.now_ms().saturating_sub(self.since_ms);
+        if let Some(reason) = state.waits_for_a_person(self.ports.clock.now_ms())
+            && self.options.leave_to_a_person
+        {
+            return Err(EngineError::Undecided { reason });
+        }
         match self.options.timeout {
             Some(limit) if u128::from(spent) >= limit.as_millis() => {
                 Err(EngineError::TimedOut { waits_for: state.waits_for() })

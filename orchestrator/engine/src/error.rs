@@ -21,6 +21,9 @@ pub enum EngineError {
     /// A stop was asked for; the journal stays open and the same command goes on.
     #[error("stopped; the rollout waits for {waits_for}")]
     Interrupted { waits_for: String },
+    /// Only a person can say how it goes on; the journal stays open.
+    #[error("stopped without a verdict: {reason}")]
+    Undecided { reason: String },
     /// An operator's pause outlasted the run's time limit, or the limit passed.
     #[error("not done within the time limit; the rollout waits for {waits_for}")]
     TimedOut { waits_for: String },

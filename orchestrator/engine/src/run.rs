@@ -7,17 +7,23 @@ use std::time::Duration;
 
 use futures::future::{Either, select};
 use neuroca_deploy_core::effect::Outcome;
-use neuroca_deploy_core::journal::replay;
+use neuroca_deploy_core::journal::{Record, replay};
 use neuroca_deploy_core::plan::{Base, Plan};
-use neuroca_deploy_core::rollout::State;
+use neuroca_deploy_core::rollout::{Event, State, step};
 
 use crate::driver::Driver;
 use crate::error::EngineError;
-use crate::ports::{Clock, Epoch, JournalId, StateStore, StoreError, Target, Unfinished, Who};
+use crate::ports::{
+    Clock, Epoch, JournalId, Metrics, StateStore, StoreError, Target, Unfinished, Who,
+};
 use crate::report::Reporter;
 
 /// How often the lock is renewed; it expires after a few missed renewals.
 const RENEW_EVERY: Duration = Duration::from_secs(2);
+
+/// How long nobody may have driven a split before the old release gets everything back first:
+/// nobody has judged the new one meanwhile.
+const SILENT_TOO_LONG_MS: u64 = 15_000;
 
 /// The world.
 #[derive(Clone, Copy)]
@@ -25,6 +31,7 @@ pub struct Ports<'a> {
     pub target: &'a dyn Target,
     pub store: &'a dyn StateStore,
     pub clock: &'a dyn Clock,
+    pub metrics: &'a dyn Metrics,
 }
 
 /// How a run behaves.
@@ -34,6 +41,8 @@ pub struct Options<'a> {
     pub lock_wait: Duration,
     /// Most time for the whole run; the rollout's own deadline counts as well.
     pub timeout: Option<Duration>,
+    /// Stop when only a person can say how it goes on, instead of waiting for that.
+    pub leave_to_a_person: bool,
     /// Set from outside to stop after the effect in hand.
     pub stop: &'a AtomicBool,
 }
@@ -103,7 +112,18 @@ async fn go_on(
     options: &Options<'_>,
     reporter: &dyn Reporter,
 ) -> Result<Outcome, EngineError> {
-    let state = replay(open.plan.rollout.clone(), &open.records)?;
+    let mut state = replay(open.plan.rollout.clone(), &open.records)?;
+    let last = open.records.iter().rev().find_map(|record| match record {
+        Record::Happened { at_ms, .. } => Some(*at_ms),
+        Record::Started { .. } => None,
+    });
+    let now = ports.clock.now_ms();
+    let silent = last.is_some_and(|at| now.saturating_sub(at) >= SILENT_TOO_LONG_MS);
+    if silent && state.step().is_some() {
+        let record = Record::Happened { at_ms: now, event: Event::TookOver };
+        ports.store.append(epoch, open.journal, &record).await?;
+        state = step(state, &Event::TookOver, now).0;
+    }
     drive(ports, epoch, open.journal, state, options, reporter).await
 }
 

@@ -34,7 +34,12 @@ fn history(seed: u64) -> Shared {
             w.crash_at_boundary = random.bool().then(|| random.u64(1..80));
             w.intents_at.clear();
             if random.u8(0..3) == 0 {
-                let intents = [Intent::Abort, Intent::Rollback, Intent::Supersede, Intent::Promote];
+                let intents = [
+                    Intent::Abort,
+                    Intent::Rollback,
+                    Intent::Supersede,
+                    Intent::Promote { full: false },
+                ];
                 let intent = intents[random.usize(0..intents.len())].clone();
                 w.intents_at.insert(random.u64(1..80), intent);
             }

@@ -6,6 +6,7 @@
 mod api;
 mod edges;
 mod effects;
+mod guard;
 mod jobs;
 mod launch;
 mod observe;
@@ -91,6 +92,7 @@ pub fn run(state: StateDir, api: UnixListener) -> Result<(), SupervisorError> {
             }
             () = publish::keep_publishing(&supervisor) => Ok(()),
             () = retire::keep_retiring(&supervisor) => Ok(()),
+            () = guard::keep_guarding(&supervisor) => Ok(()),
             () = keep_a_keeper(&supervisor) => Ok(()),
             _ = terminate.recv() => Ok(()),
             _ = ended.wait_for(|ended| *ended) => {

@@ -46,9 +46,12 @@ enum What {
     /// Go on; a rollout that nobody drives is driven from here.
     #[command(after_help = "Example:\n  neuroca-deploy rollout resume production")]
     Resume(Which),
-    /// Accept it without waiting for the rest of the watch period.
-    #[command(after_help = "Example:\n  neuroca-deploy rollout promote production")]
-    Promote(Which),
+    /// Go on to the next step without waiting for the rest of this one, or through a gate; in the
+    /// watch period, accept the release.
+    #[command(
+        after_help = "Examples:\n  neuroca-deploy rollout promote production\n  neuroca-deploy rollout promote production --full   # all traffic now"
+    )]
+    Promote(Promote),
     /// Turn it back.
     #[command(
         after_help = "Example:\n  neuroca-deploy rollout abort production --reason 'wrong release'"
@@ -66,11 +69,23 @@ struct Which {
     reason: Option<String>,
 }
 
+#[derive(Debug, Args)]
+struct Promote {
+    #[command(flatten)]
+    which: Which,
+    /// Skip all further steps: the new release gets all of the traffic.
+    #[arg(long)]
+    full: bool,
+}
+
 impl Rollout {
     pub fn run(self, ctx: &Context) -> Result {
-        let (Status(which) | Watch(which) | Pause(which) | Resume(which) | Promote(which)
-        | Abort(which)) = &self.what;
-        use What::{Abort, Pause, Promote, Resume, Status, Watch};
+        let (What::Status(which)
+        | What::Watch(which)
+        | What::Pause(which)
+        | What::Resume(which)
+        | What::Promote(Promote { which, .. })
+        | What::Abort(which)) = &self.what;
         ctx.wait(async {
             let site = Site::of_state(ctx, &which.environment)?;
             let store = site.store()?;
@@ -78,18 +93,19 @@ impl Rollout {
             let open = running(&site, store).await?;
             let Some(open) = open else { return nothing(ctx, &site, &self.what) };
             match &self.what {
-                Status(_) => status(ctx, &site, &open).await,
-                Watch(_) => watch(ctx, &site, store, open).await,
-                Pause(_) => pause(ctx, &site, store, &open, which).await,
-                Resume(_) => resume(ctx, &site, store, &open, which).await,
-                Promote(_) => {
-                    leave(&site, store, &Intent::Promote, which.reason.clone()).await?;
+                What::Status(_) => status(ctx, &site, &open).await,
+                What::Watch(_) => watch(ctx, &site, store, open).await,
+                What::Pause(_) => pause(ctx, &site, store, &open, which).await,
+                What::Resume(_) => resume(ctx, &site, store, &open, which).await,
+                What::Promote(Promote { full, .. }) => {
+                    let intent = Intent::Promote { full: *full };
+                    leave(&site, store, &intent, which.reason.clone()).await?;
                     match open.holder {
                         Some(_) => taken_up(ctx, &site, store, "promote").await,
                         None => go_on(ctx, &site, store, &open).await,
                     }
                 }
-                Abort(_) => {
+                What::Abort(_) => {
                     leave(&site, store, &Intent::Abort, which.reason.clone()).await?;
                     until_ended(ctx, &site, store, &Manner::default()).await?;
                     aborted(ctx, &site, store, &open).await

@@ -179,8 +179,17 @@ fn summary(plan: &Plan, paint: Paint) -> String {
     .into_iter()
     .flatten()
     .collect();
-    let strategy = match plan.rollout.strategy {
-        Strategy::BlueGreen => "blue/green: nothing is stopped before traffic has left it",
+    let rollout = &plan.rollout;
+    let strategy = match rollout.strategy {
+        Strategy::Canary if rollout.steps.len() > 1 && rollout.has_judge() => {
+            "canary: judged at each step, nothing is stopped before traffic has left it"
+        }
+        Strategy::Canary if rollout.steps.len() > 1 => {
+            "canary: step by step, nothing is stopped before traffic has left it"
+        }
+        Strategy::BlueGreen | Strategy::Canary => {
+            "blue/green: nothing is stopped before traffic has left it"
+        }
         Strategy::Recreate => "recreate: the old is STOPPED FIRST, requests are refused meanwhile",
     };
     format!(

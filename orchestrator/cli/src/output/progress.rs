@@ -259,6 +259,7 @@ fn takes_time(state: &State) -> bool {
         && match state.phase {
             Phase::Starting => starts(true),
             Phase::Swapping => starts(false),
+            Phase::Holding(_) => true,
             Phase::Watching => state.spec.watch_ms > 0,
             Phase::Draining | Phase::ClearingDrain | Phase::BackDraining => true,
             Phase::BackStarting => true,
@@ -276,6 +277,8 @@ pub fn phase_name(phase: Phase) -> &'static str {
         Phase::Previewing => "previewing",
         Phase::Testing => "testing",
         Phase::Shifting(_) => "shifting",
+        Phase::Holding(_) => "canary",
+        Phase::Regaining(_) => "nobody drove: the old takes all",
         Phase::Swapping => "swapping",
         Phase::Watching => "watching",
         Phase::Finishing => "finishing",

@@ -1,6 +1,7 @@
 //! What the types cannot say: names, addresses, references, and settings that have to agree.
 
 mod component;
+mod rollout;
 mod routes;
 mod variables;
 
@@ -27,10 +28,7 @@ pub(super) fn check(
         );
     }
     rules.edge(&environment.edge);
-    if environment.rollout.deadline <= environment.rollout.watch {
-        let message = "`rollout.deadline` must be longer than `rollout.watch`";
-        rules.say(&["rollout", "deadline"], message, "the deadline covers start, shift and watch");
-    }
+    rules.rollout(&environment.rollout);
     if environment.components.is_empty() {
         rules.say(
             &["components"],

@@ -2,6 +2,7 @@
 
 use super::spec::Move;
 use super::state::{Event, Phase, State};
+use crate::judge::Acceptance;
 use crate::observed::{Observed, RevisionObserved, Trouble};
 use crate::release::RevisionId;
 
@@ -24,10 +25,13 @@ fn look(state: &State, observed: &Observed, now_ms: u64) -> Option<Event> {
         }
         Phase::Swapping => starting(state.spec.starting(false), to, observed, waited),
         Phase::BackStarting => back_starting(state, observed, waited),
-        Phase::Clearing | Phase::Previewing | Phase::Shifting(_) | Phase::BackShifting => {
-            (observed.traffic.is_some() && observed.traffic == state.asked)
-                .then_some(Event::RouteObserved)
-        }
+        Phase::Clearing
+        | Phase::Previewing
+        | Phase::Shifting(_)
+        | Phase::Regaining(_)
+        | Phase::BackShifting => (observed.traffic.is_some() && observed.traffic == state.asked)
+            .then_some(Event::RouteObserved),
+        Phase::Holding(n) => holding(state, n, observed, waited),
         Phase::Watching => watching(state, observed, waited),
         Phase::Draining | Phase::ClearingDrain | Phase::BackDraining => {
             draining(state, observed, waited)
@@ -75,18 +79,75 @@ fn back_starting(state: &State, observed: &Observed, waited: u64) -> Option<Even
 }
 
 fn watching(state: &State, observed: &Observed, waited: u64) -> Option<Event> {
-    for m in state.spec.moves.iter().filter(|m| m.is_new() || m.is_scaled()) {
-        // No data moves neither verdict: the deadline alone ends a watch without observations.
+    let new = state.spec.moves.iter().filter(|m| m.is_new() || m.is_scaled());
+    match health(new, observed)? {
+        Health::Good => (waited >= state.spec.watch_ms).then_some(Event::Watched),
+        Health::Bad(event) => Some(event),
+    }
+}
+
+/// A step of a canary: health rules first, then whether the split still stands, then its
+/// conditions. What the judge finds worse turns the release back when it is counted.
+fn holding(state: &State, n: usize, observed: &Observed, waited: u64) -> Option<Event> {
+    let serving = state.spec.moves.iter().filter(|m| m.port && m.is_new());
+    if let Health::Bad(event) = health(serving, observed)? {
+        return Some(event);
+    }
+    if observed.traffic.is_some() && observed.traffic != state.asked {
+        return Some(Event::RouteLost);
+    }
+    if state.promoted {
+        return Some(Event::StepPassed);
+    }
+    let step = &state.spec.steps[n];
+    if waited < step.pause.0 {
+        return None;
+    }
+    let missing = match state.spec.is_judged(n) {
+        false => None,
+        true => match state.acceptance(n) {
+            Acceptance::Accepted => None,
+            Acceptance::Missing(what) => Some(what),
+        },
+    };
+    match missing {
+        None if step.gate => None,
+        None => Some(Event::StepPassed),
+        Some(what) => (waited >= step.pause.0.max(state.spec.analysis.decide_within.0))
+            .then(|| Event::Inconclusive { reason: undecided(state, n, &what) }),
+    }
+}
+
+/// Why a judge came to no verdict, with what it lacked.
+fn undecided(state: &State, n: usize, missing: &str) -> String {
+    let weight = state.spec.steps[n].weight;
+    let within = state.spec.analysis.decide_within;
+    match &state.blind {
+        Some(why) => format!("nothing to judge by within {within} at {weight} %: {why}"),
+        None => format!("no verdict within {within} at {weight} %: {missing}"),
+    }
+}
+
+enum Health {
+    Good,
+    Bad(Event),
+}
+
+/// The health rules; nothing when a revision cannot be seen: no data moves neither verdict.
+fn health<'a>(moves: impl Iterator<Item = &'a Move>, observed: &Observed) -> Option<Health> {
+    for m in moves {
         let seen = to(m).and_then(|revision| observed.revisions.get(revision))?;
         if seen.crash_loop {
-            return Some(unhealthy(&m.component, "keeps crashing", seen.trouble.as_ref()));
+            let event = unhealthy(&m.component, "keeps crashing", seen.trouble.as_ref());
+            return Some(Health::Bad(event));
         }
         if !seen.is_ready() {
             let what = format!("lost readiness ({} of {} ready)", seen.ready, seen.wanted);
-            return Some(unhealthy(&m.component, &what, seen.trouble.as_ref()));
+            let event = unhealthy(&m.component, &what, seen.trouble.as_ref());
+            return Some(Health::Bad(event));
         }
     }
-    (waited >= state.spec.watch_ms).then_some(Event::Watched)
+    Some(Health::Good)
 }
 
 fn draining(state: &State, observed: &Observed, waited: u64) -> Option<Event> {
@@ -106,12 +167,19 @@ fn deadline(state: &State, now_ms: u64) -> Option<Event> {
     // An accepted release is not turned back because its predecessor drains slowly.
     let undecided = state.phase < Phase::Finishing;
     let passed = now_ms.saturating_sub(state.began_ms) >= state.spec.deadline_ms;
-    (undecided && passed && state.phase != Phase::New).then(|| Event::Unhealthy {
-        reason: format!(
-            "the rollout did not end within its deadline of {} s; it was waiting for {}",
-            state.spec.deadline_ms / 1000,
-            state.waits_for()
-        ),
+    // A gate waits for a person, however long that takes.
+    if !undecided || !passed || state.phase == Phase::New || state.at_gate().is_some() {
+        return None;
+    }
+    let reason = format!(
+        "the rollout did not end within its deadline of {} s; it was waiting for {}",
+        state.spec.deadline_ms / 1000,
+        state.waits_for()
+    );
+    Some(match state.phase {
+        // It is up, and nothing speaks against it: what is missing is a verdict.
+        Phase::Holding(_) | Phase::Watching => Event::Inconclusive { reason },
+        _ => Event::Unhealthy { reason },
     })
 }
 

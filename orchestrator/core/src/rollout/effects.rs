@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::spec::{Move, Spec};
 use super::state::{Phase, State};
-use crate::config::model::Strategy;
+use crate::config::model::{Step, Strategy};
 use crate::effect::{Effect, Hook, Outcome, Share, Traffic};
 use crate::release::{ReleaseId, RevisionId};
 
@@ -13,19 +13,21 @@ pub(super) fn effects_of(state: &State) -> Vec<Effect> {
     let spec = &state.spec;
     match state.phase {
         Phase::Preparing => preparing(spec),
-        Phase::Clearing => vec![spec.route(None, 0, Named::Neither)],
+        Phase::Clearing => vec![spec.route(None, &Step::weight(0), Named::Neither)],
         Phase::ClearingStop => spec.leaving(true).map(stop_revision).collect(),
         Phase::Starting => starting(spec),
         // `recreate` has stopped the old revisions by now: only the new ones may be named.
         Phase::Previewing if spec.strategy_stops_first() => {
-            vec![spec.route(spec.previous.as_ref(), 0, Named::New)]
+            vec![spec.route(spec.previous.as_ref(), &Step::weight(0), Named::New)]
         }
-        Phase::Previewing => vec![spec.route(spec.previous.as_ref(), 0, Named::Both)],
+        Phase::Previewing | Phase::Regaining(_) => {
+            vec![spec.route(spec.previous.as_ref(), &Step::weight(0), Named::Both)]
+        }
         Phase::Testing => spec.hooks(Hook::SmokeTest),
         Phase::Shifting(n) => {
-            let weight = spec.steps[n];
-            let settings = if weight == 100 { None } else { spec.previous.as_ref() };
-            vec![spec.route(settings, weight, Named::Both)]
+            let step = &spec.steps[n];
+            let settings = if step.weight == 100 { None } else { spec.previous.as_ref() };
+            vec![spec.route(settings, step, Named::Both)]
         }
         Phase::Swapping => swapping(spec),
         Phase::Finishing => spec.hooks(Hook::PostDeploy),
@@ -35,10 +37,13 @@ pub(super) fn effects_of(state: &State) -> Vec<Effect> {
             outcome: state.verdict.clone().unwrap_or(Outcome::Deployed),
         }],
         Phase::BackStarting => back_starting(spec),
-        Phase::BackShifting => vec![spec.route(spec.previous.as_ref(), 0, Named::Old)],
+        Phase::BackShifting => {
+            vec![spec.route(spec.previous.as_ref(), &Step::weight(0), Named::Old)]
+        }
         Phase::BackStopping => back_stopping(spec),
         Phase::New
         | Phase::ClearingDrain
+        | Phase::Holding(_)
         | Phase::Watching
         | Phase::Draining
         | Phase::BackDraining
@@ -180,13 +185,17 @@ impl Spec {
         }
     }
 
-    /// The split with `weight` percent on the new release. A new revision without weight is named
-    /// so that it can be previewed. Components that do not change keep their traffic throughout.
-    fn route(&self, settings: Option<&ReleaseId>, weight: u32, named: Named) -> Effect {
+    /// The split of `step`. A new revision without weight is named so that it can be previewed.
+    /// Components that do not change keep their traffic throughout; one that goes keeps it until
+    /// the last step, and one that is new has nobody to share with.
+    fn route(&self, settings: Option<&ReleaseId>, step: &Step, named: Named) -> Effect {
         let mut traffic = Traffic {
             settings: settings.unwrap_or(&self.release).clone(),
             shares: BTreeMap::new(),
+            mirror: step.mirror,
+            header_routes: step.header_routes.clone(),
         };
+        let weight = u32::from(step.weight);
         let (old, new) = match named {
             Named::Both => (weight < 100, true),
             Named::Old => (true, false),
@@ -194,21 +203,25 @@ impl Spec {
             Named::Neither => (false, false),
         };
         for m in self.moves.iter().filter(|m| m.port) {
-            let mut shares = Vec::new();
             let share = |revision: &RevisionId, weight, canary| Share {
                 revision: revision.clone(),
                 weight,
                 canary,
             };
-            match (&m.from, &m.to) {
-                (Some(from), Some(to)) if from == to => shares.push(share(from, 100, false)),
-                (from, to) => {
-                    shares
-                        .extend(from.iter().filter(|_| old).map(|r| share(r, 100 - weight, false)));
-                    shares
-                        .extend(to.iter().filter(|_| new).map(|r| share(r, weight, weight < 100)));
+            let shares: Vec<Share> = match (&m.from, &m.to) {
+                (Some(from), Some(to)) if from == to => vec![share(from, 100, false)],
+                (Some(from), Some(to)) => {
+                    let stays = old.then(|| share(from, 100 - weight, false));
+                    let comes = new.then(|| share(to, weight, weight < 100));
+                    stays.into_iter().chain(comes).collect()
                 }
-            }
+                (Some(from), None) => old.then(|| share(from, 100, false)).into_iter().collect(),
+                (None, Some(to)) => {
+                    let weight = if weight == 0 { 0 } else { 100 };
+                    new.then(|| share(to, weight, weight < 100)).into_iter().collect()
+                }
+                (None, None) => Vec::new(),
+            };
             if !shares.is_empty() {
                 traffic.shares.insert(m.component.clone(), shares);
             }

@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::model::Strategy;
+use crate::config::model::{RolloutPolicy, Step, Strategy};
+use crate::config::units::Millis;
 use crate::effect::Hook;
+use crate::judge::{Analysis, Compared};
 use crate::release::{Release, ReleaseId, RevisionId};
 
 /// A rollout from one release to another.
@@ -13,8 +15,9 @@ pub struct Spec {
     pub previous: Option<ReleaseId>,
     pub strategy: Strategy,
     pub moves: Vec<Move>,
-    /// Percent of the traffic on the new release, step by step; the last one is 100.
-    pub steps: Vec<u32>,
+    /// Step by step; the last one gives the new release all of the traffic.
+    pub steps: Vec<Step>,
+    pub analysis: Analysis,
     pub watch_ms: u64,
     pub deadline_ms: u64,
     pub rollback_window_ms: u64,
@@ -43,6 +46,11 @@ impl Move {
         self.to.is_some() && self.to != self.from
     }
 
+    /// Requests go over from one revision to another.
+    pub fn is_shifted(&self) -> bool {
+        self.port && self.is_new() && self.from.is_some()
+    }
+
     /// The same processes go on, more or fewer of them.
     pub fn is_scaled(&self) -> bool {
         self.to.is_some() && self.to == self.from && self.replicas.0 != self.replicas.1
@@ -64,7 +72,7 @@ impl Spec {
             );
         }
         names.sort();
-        let moves = names
+        let moves: Vec<Move> = names
             .into_iter()
             .map(|name| component_move(previous, release, name, rollback))
             .collect();
@@ -73,8 +81,9 @@ impl Spec {
             release: release.id(),
             previous: previous.map(Release::id),
             strategy: policy.strategy,
+            steps: if rollback { vec![Step::weight(100)] } else { steps(policy, &moves) },
+            analysis: policy.analysis.clone(),
             moves,
-            steps: vec![100],
             watch_ms: policy.watch.0,
             deadline_ms: policy.deadline.0,
             rollback_window_ms: policy.rollback_window.0,
@@ -82,10 +91,60 @@ impl Spec {
         }
     }
 
+    /// The components that a judge compares: both revisions of them get requests.
+    pub fn compared(&self) -> Vec<Compared> {
+        let both = self.moves.iter().filter(|m| m.is_shifted());
+        both.filter_map(|m| {
+            Some(Compared {
+                component: m.component.clone(),
+                canary: m.to.clone()?,
+                stable: m.from.clone(),
+            })
+        })
+        .collect()
+    }
+
+    /// Whether the judge has a say before step `n` is left.
+    pub fn is_judged(&self, n: usize) -> bool {
+        let split = |step: &Step| step.weight < 100 && (step.weight > 0 || step.sends_by_header());
+        self.steps.get(n).is_some_and(|step| step.analysis && split(step))
+    }
+
+    /// Whether anything has to be so before step `n` is left.
+    pub fn is_held(&self, n: usize) -> bool {
+        let step = &self.steps[n];
+        n + 1 < self.steps.len() || step.pause.0 > 0 || step.gate
+    }
+
+    /// Whether any step waits for a judge.
+    pub fn has_judge(&self) -> bool {
+        (0..self.steps.len()).any(|n| self.is_judged(n))
+    }
+
     /// Moves that start new processes, by whether they listen.
     pub fn starting(&self, port: bool) -> impl Iterator<Item = &Move> {
         self.moves.iter().filter(move |m| m.port == port && m.is_new())
     }
+}
+
+/// The weights that a canary takes when the environment file gives none, a minute each.
+const DEFAULT_WEIGHTS: [u8; 3] = [5, 25, 50];
+
+/// The steps of a policy. Where no component has an old revision there is nothing to split.
+fn steps(policy: &RolloutPolicy, moves: &[Move]) -> Vec<Step> {
+    let all = Step::weight(100);
+    if policy.strategy != Strategy::Canary || !moves.iter().any(Move::is_shifted) {
+        return vec![all];
+    }
+    let minute = |weight| Step { pause: Millis(60_000), analysis: true, ..Step::weight(weight) };
+    let mut steps = match policy.steps.as_slice() {
+        [] => DEFAULT_WEIGHTS.map(minute).to_vec(),
+        given => given.to_vec(),
+    };
+    if steps.last().is_none_or(|step| step.weight < 100) {
+        steps.push(all);
+    }
+    steps
 }
 
 fn component_move(

@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::spec::Spec;
 use crate::effect::{Effect, Outcome, Traffic};
+use crate::judge::{Acceptance, Judge, Window};
 
 /// Where a rollout is. Everything that a successor needs is in here.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct State {
     pub spec: Spec,
     pub phase: Phase,
@@ -19,8 +20,18 @@ pub struct State {
     pub phase_ms: u64,
     /// The split that was last asked for.
     pub asked: Option<Traffic>,
-    /// Set while an operator holds the machine.
+    /// Set while an operator holds the machine, or until one decides what the judge could not.
     pub paused: bool,
+    /// Why it paused by itself.
+    pub inconclusive: Option<String>,
+    /// An operator said `promote` for the present step.
+    pub promoted: bool,
+    /// What the judge has seen so far.
+    pub judge: Judge,
+    /// The end of the last window that was judged; before that, when requests were first split.
+    pub judged_ms: Option<u64>,
+    /// Why there are no windows at present.
+    pub blind: Option<String>,
     /// How it will end, once that is decided against the new release.
     pub verdict: Option<Outcome>,
 }
@@ -44,6 +55,10 @@ pub enum Phase {
     Testing,
     /// A weight is set and has to be observed; the index is into the steps.
     Shifting(usize),
+    /// The step's time passes, the judge looks, a gate is closed.
+    Holding(usize),
+    /// A driver was silent: the old release gets everything back, then the step begins again.
+    Regaining(usize),
     /// Components without a port change over.
     Swapping,
     /// Health rules watch the new release with all of the traffic.
@@ -86,6 +101,24 @@ pub enum Event {
     DrainLimit,
     /// The watch period passed without trouble.
     Watched,
+    /// Requests were counted; the judge takes them in.
+    Counted {
+        window: Window,
+    },
+    /// There is nothing to judge by, for this reason.
+    Blind {
+        reason: String,
+    },
+    /// The step's time has passed, the judge accepts, no gate is closed.
+    StepPassed,
+    /// Neither accepted nor worse, and the time for it is over.
+    Inconclusive {
+        reason: String,
+    },
+    /// The router reports another split than the step's.
+    RouteLost,
+    /// Another driver goes on, after nobody had done so for a while.
+    TookOver,
     /// A health rule spoke: crash loop, readiness lost, start deadline, overall deadline.
     Unhealthy {
         reason: String,
@@ -101,8 +134,11 @@ pub enum Event {
 pub enum Intent {
     Pause,
     Resume,
-    /// Skip what is left of the watch period.
-    Promote,
+    /// Skip what is left of the step or of the watch period; with `full`, all further steps.
+    Promote {
+        #[serde(default)]
+        full: bool,
+    },
     Abort,
     Rollback,
     /// A newer release wants to be next.
@@ -115,7 +151,7 @@ impl Intent {
         match self {
             Intent::Pause => "pause",
             Intent::Resume => "resume",
-            Intent::Promote => "promote",
+            Intent::Promote { .. } => "promote",
             Intent::Abort => "abort",
             Intent::Rollback => "rollback",
             Intent::Supersede => "supersede",
@@ -126,7 +162,9 @@ impl Intent {
 impl State {
     /// A rollout that has not begun.
     pub fn new(spec: Spec) -> Self {
+        let components = spec.compared().into_iter().map(|c| c.component);
         Self {
+            judge: Judge::new(&spec.analysis, components),
             spec,
             phase: Phase::New,
             outstanding: VecDeque::new(),
@@ -134,6 +172,10 @@ impl State {
             phase_ms: 0,
             asked: None,
             paused: false,
+            inconclusive: None,
+            promoted: false,
+            judged_ms: None,
+            blind: None,
             verdict: None,
         }
     }
@@ -148,36 +190,50 @@ impl State {
         (self.phase == Phase::Finished).then(|| self.verdict.clone().unwrap_or(Outcome::Deployed))
     }
 
-    /// In one line, what it is doing or waiting for.
-    pub fn waits_for(&self) -> String {
-        if self.paused {
-            return "paused by an operator; `rollout resume` goes on".into();
-        }
-        if let Some(effect) = self.outstanding.front() {
-            return format!("doing {}", effect.kind().replace('_', " "));
-        }
+    /// The step that the machine is at, while traffic is split.
+    pub fn step(&self) -> Option<usize> {
         match self.phase {
-            Phase::New => "about to begin".into(),
-            Phase::Starting => "the new processes to be ready".into(),
-            Phase::Swapping => "the new processes without a port to be up".into(),
-            Phase::Clearing | Phase::Previewing | Phase::Shifting(_) | Phase::BackShifting => {
-                "the edge to report the new weights".into()
-            }
-            Phase::Watching => {
-                format!("{} s of health under full traffic", self.spec.watch_ms / 1000)
-            }
-            Phase::Draining | Phase::ClearingDrain | Phase::BackDraining => {
-                "requests in flight to end".into()
-            }
-            Phase::BackStarting => "the old processes to be ready".into(),
-            Phase::Finished => "nothing; it has ended".into(),
-            Phase::Preparing
-            | Phase::ClearingStop
-            | Phase::Testing
-            | Phase::Finishing
-            | Phase::Retiring
-            | Phase::Recording
-            | Phase::BackStopping => "its last effect to be confirmed".into(),
+            Phase::Shifting(n) | Phase::Holding(n) | Phase::Regaining(n) => Some(n),
+            _ => None,
         }
+    }
+
+    /// Whether windows are to be judged now: requests are split by a step that has a judge, or
+    /// were until a moment ago.
+    pub fn is_judging(&self) -> bool {
+        let at = match self.phase {
+            Phase::Holding(n) => self.spec.is_judged(n),
+            // Requests of the last split are still being counted.
+            Phase::Shifting(n) => n > 0 && self.spec.is_judged(n - 1),
+            Phase::Swapping | Phase::Watching => self.spec.has_judge(),
+            _ => false,
+        };
+        at && !self.is_turning_back() && self.judged_ms.is_some()
+    }
+
+    /// What only a person can answer, if that is all that the machine waits for at `now_ms`.
+    pub fn waits_for_a_person(&self, now_ms: u64) -> Option<String> {
+        if let Some(reason) = self.inconclusive.as_ref().filter(|_| self.paused) {
+            return Some(format!("inconclusive: {reason}"));
+        }
+        let n = self.at_gate()?;
+        let waited = now_ms.saturating_sub(self.phase_ms) >= self.spec.steps[n].pause.0;
+        let accepted = !self.spec.is_judged(n) || self.acceptance(n) == Acceptance::Accepted;
+        (waited && accepted).then(|| format!("waiting at the gate, at {}", self.at_step(n)))
+    }
+
+    /// The step whose gate is closed, if the machine is at one.
+    pub(super) fn at_gate(&self) -> Option<usize> {
+        match self.phase {
+            Phase::Holding(n) if self.spec.steps[n].gate && !self.promoted && !self.paused => {
+                Some(n)
+            }
+            _ => None,
+        }
+    }
+
+    pub(super) fn at_step(&self, n: usize) -> String {
+        let steps = &self.spec.steps;
+        format!("{} % (step {} of {})", steps[n].weight, n + 1, steps.len())
     }
 }

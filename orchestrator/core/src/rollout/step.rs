@@ -4,6 +4,7 @@ use super::effects::{effects_of, losing_traffic};
 use super::spec::Move;
 use super::state::{Event, Intent, Phase, State};
 use crate::effect::{Effect, Outcome};
+use crate::judge::{OnInconclusive, Window};
 
 /// What follows from `event` at `now_ms`: the next state and the effects that it adds. An event
 /// that does not fit the state (late, repeated) changes nothing.
@@ -33,6 +34,16 @@ fn apply(state: &mut State, event: &Event, now: u64) {
             turn_back(state, Outcome::TurnedBack { reason: reason.clone() }, now);
         }
         (Phase::BackStarting, Event::Unhealthy { reason }) => cannot_go_back(state, reason, now),
+        (_, Event::Counted { window }) if state.is_judging() => counted(state, window, now),
+        (_, Event::Blind { reason }) if state.is_judging() => state.blind = Some(reason.clone()),
+        (phase, Event::Inconclusive { reason }) if !state.is_turning_back() && idle => {
+            inconclusive(state, phase, reason, now);
+        }
+        (Phase::Shifting(n) | Phase::Holding(n) | Phase::Regaining(n), Event::TookOver)
+            if !state.paused && state.spec.has_judge() =>
+        {
+            enter(state, Phase::Regaining(n), now);
+        }
         (Phase::Starting, Event::Ready) if idle => {
             // A release that was tested before needs no preview on the way back to it.
             let direct = state.spec.rollback;
@@ -43,8 +54,19 @@ fn apply(state: &mut State, event: &Event, now: u64) {
         (Phase::Clearing, Event::RouteObserved) if idle => enter(state, Phase::ClearingDrain, now),
         (Phase::Previewing, Event::RouteObserved) if idle => enter(state, Phase::Testing, now),
         (Phase::Shifting(n), Event::RouteObserved) if idle => {
-            let last = n + 1 >= state.spec.steps.len();
-            enter(state, if last { Phase::Swapping } else { Phase::Shifting(n + 1) }, now);
+            if state.spec.has_judge() && state.judged_ms.is_none() {
+                state.judged_ms = Some(now);
+            }
+            enter(
+                state,
+                if state.spec.is_held(n) { Phase::Holding(n) } else { after(state, n) },
+                now,
+            );
+        }
+        (Phase::Holding(n), Event::StepPassed) if idle => enter(state, after(state, n), now),
+        (Phase::Holding(n), Event::RouteLost) if idle => enter(state, Phase::Shifting(n), now),
+        (Phase::Regaining(n), Event::RouteObserved) if idle => {
+            enter(state, Phase::Shifting(n), now);
         }
         (Phase::BackShifting, Event::RouteObserved) if idle => {
             enter(state, Phase::BackDraining, now)
@@ -64,6 +86,44 @@ fn apply(state: &mut State, event: &Event, now: u64) {
             );
         }
         _ => {}
+    }
+}
+
+/// Where the machine goes from step `n`.
+fn after(state: &State, n: usize) -> Phase {
+    match n + 1 < state.spec.steps.len() {
+        true => Phase::Shifting(n + 1),
+        false => Phase::Swapping,
+    }
+}
+
+/// The judge takes a window in; one that is worse than tolerated turns the release back.
+fn counted(state: &mut State, window: &Window, now: u64) {
+    if state.judged_ms.is_some_and(|judged| window.end_ms <= judged) {
+        return;
+    }
+    state.judged_ms = Some(window.end_ms);
+    state.blind = None;
+    state.judge.take(window);
+    if let Some(alarm) = state.judge.alarm() {
+        turn_back(state, Outcome::TurnedBack { reason: alarm.to_string() }, now);
+    }
+}
+
+fn inconclusive(state: &mut State, phase: Phase, reason: &str, now: u64) {
+    match state.spec.analysis.on_inconclusive {
+        OnInconclusive::Pause => {
+            state.paused = true;
+            state.inconclusive = Some(reason.into());
+        }
+        OnInconclusive::Promote => match phase {
+            Phase::Holding(n) => enter(state, after(state, n), now),
+            _ => enter(state, Phase::Finishing, now),
+        },
+        OnInconclusive::Rollback => {
+            let reason = format!("inconclusive, and `on_inconclusive` says rollback: {reason}");
+            turn_back(state, Outcome::TurnedBack { reason }, now);
+        }
     }
 }
 
@@ -119,13 +179,9 @@ fn operator(state: &mut State, intent: &Intent, now: u64) {
                 state.phase_ms = now;
             }
             state.paused = false;
+            state.inconclusive = None;
         }
-        Intent::Promote => {
-            state.paused = false;
-            if state.phase == Phase::Watching && state.outstanding.is_empty() {
-                enter(state, Phase::Finishing, now);
-            }
-        }
+        Intent::Promote { full } => promote(state, *full, now),
         Intent::Abort => {
             stop(state, Outcome::Aborted { reason: "aborted by an operator".into() }, now)
         }
@@ -133,6 +189,29 @@ fn operator(state: &mut State, intent: &Intent, now: u64) {
             stop(state, Outcome::Aborted { reason: "rolled back by an operator".into() }, now);
         }
         Intent::Supersede => stop(state, Outcome::Superseded, now),
+    }
+}
+
+fn promote(state: &mut State, full: bool, now: u64) {
+    state.paused = false;
+    state.inconclusive = None;
+    let idle = state.outstanding.is_empty();
+    let last = state.spec.steps.len() - 1;
+    if state.at_gate().is_some() {
+        // Time spent waiting for a person does not count for the deadline.
+        state.began_ms += now.saturating_sub(state.phase_ms);
+    }
+    match state.phase {
+        Phase::Holding(n) | Phase::Shifting(n) | Phase::Regaining(n)
+            if full && n < last && idle =>
+        {
+            enter(state, Phase::Shifting(last), now);
+        }
+        Phase::Holding(n) if idle => enter(state, after(state, n), now),
+        // The weight is not observed yet; the step is left as soon as it is.
+        Phase::Shifting(_) | Phase::Regaining(_) => state.promoted = true,
+        Phase::Watching if idle => enter(state, Phase::Finishing, now),
+        _ => {}
     }
 }
 
@@ -148,6 +227,7 @@ fn stop(state: &mut State, outcome: Outcome, now: u64) {
 fn turn_back(state: &mut State, outcome: Outcome, now: u64) {
     state.verdict = Some(outcome);
     state.paused = false;
+    state.inconclusive = None;
     // Nothing was routed or scaled yet: only what was started has to be stopped.
     let untouched = matches!(state.phase, Phase::New | Phase::Preparing | Phase::Starting)
         && state.asked.is_none()
@@ -179,6 +259,9 @@ fn after_effects(state: &mut State, now: u64) {
 
 /// Enters a phase; one without effects and without anything to observe is passed through.
 fn enter(state: &mut State, phase: Phase, now: u64) {
+    // A word about one step is none about the next.
+    let same_step = matches!((phase, state.step()), (Phase::Holding(n) | Phase::Shifting(n), Some(m)) if n == m);
+    state.promoted &= same_step;
     state.phase = phase;
     state.phase_ms = now;
     state.outstanding = effects_of(state).into();

@@ -2,8 +2,9 @@
 //! tests, which drive this same machine.
 
 use super::*;
-use crate::config::model::Strategy;
+use crate::config::model::{Step, Strategy};
 use crate::effect::Outcome;
+use crate::judge::Analysis;
 use crate::observed::{Observed, RevisionObserved, Trouble};
 use crate::release::{ReleaseId, RevisionId};
 
@@ -24,7 +25,8 @@ fn state_in(phase: Phase) -> State {
         previous: Some(ReleaseId("r-old".into())),
         strategy: Strategy::BlueGreen,
         moves: vec![old_to_new],
-        steps: vec![100],
+        steps: vec![Step::weight(100)],
+        analysis: Analysis::default(),
         watch_ms: 1_000,
         deadline_ms: 60_000,
         rollback_window_ms: 60_000,
@@ -45,7 +47,7 @@ fn no_data_moves_no_verdict_until_the_deadline() {
     let unseen = Observed::default();
     assert_eq!(assess(&state_in(Phase::Watching), Some(&unseen), 59_999), None);
     let at_deadline = assess(&state_in(Phase::Watching), None, 60_000);
-    assert!(matches!(at_deadline, Some(Event::Unhealthy { .. })), "{at_deadline:?}");
+    assert!(matches!(at_deadline, Some(Event::Inconclusive { .. })), "{at_deadline:?}");
 }
 
 #[test]

@@ -104,9 +104,10 @@ impl Shared {
             holder: "test".into(),
             lock_wait: Duration::from_secs(30),
             timeout: None,
+            leave_to_a_person: false,
             stop: &stop,
         };
-        let ports = Ports { target: self, store: self, clock: self };
+        let ports = Ports { target: self, store: self, clock: self, metrics: self };
         let who = Who::default();
         let mut run = pin!(apply(ports, plan, &who, &options, &Quiet));
         let mut context = Context::from_waker(Waker::noop());

@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use neuroca_deploy_core::effect::{Effect, Hook, Outcome};
 use neuroca_deploy_core::journal::Record;
+use neuroca_deploy_core::judge::{Compared, Window};
 use neuroca_deploy_core::observed::{Observed, RevisionObserved};
 use neuroca_deploy_core::plan::Plan;
 use neuroca_deploy_core::release::{Release, ReleaseId, RevisionId};
@@ -167,6 +168,13 @@ impl World {
             | Effect::Record { .. } => {}
         }
         Ok(())
+    }
+}
+
+#[async_trait]
+impl Metrics for Shared {
+    async fn windows(&self, _: &[Compared], _: u64) -> Result<Vec<Window>, MetricsError> {
+        Ok(Vec::new())
     }
 }
 

@@ -59,6 +59,23 @@ impl Store {
         self.read(|db| held_by(db, &boot_id(), boot_ms()))
     }
 
+    /// How long ago the holder last renewed a lock that it has not given back. One that was held
+    /// when the machine went down has been silent for longer than anybody waits.
+    pub fn holder_silent_for(&self) -> Result<Option<Duration>, StoreError> {
+        let found = self.read(|db| {
+            let sql = "SELECT boot, deadline_ms FROM lock WHERE holder IS NOT NULL";
+            let row =
+                |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, u64>(1)?));
+            db.query_row(sql, [], row).optional()
+        })?;
+        Ok(found.map(|(boot, deadline)| match boot == boot_id() {
+            true => Duration::from_millis(
+                (boot_ms() + GOOD_FOR.as_millis() as u64).saturating_sub(deadline),
+            ),
+            false => Duration::MAX,
+        }))
+    }
+
     /// The highest epoch that was given out; what comes with a lower one is refused.
     pub fn epoch(&self) -> Result<Epoch, StoreError> {
         self.read(|db| db.query_row("SELECT epoch FROM lock", [], |row| row.get(0)).map(Epoch))

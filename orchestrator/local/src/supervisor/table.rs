@@ -46,8 +46,8 @@ pub fn table(
                 host: route.host.clone(),
                 path: route.path.clone(),
                 backends: backends(shares, named),
-                header_routes: header_routes(edge, shares),
-                mirror: mirror(edge, shares),
+                header_routes: header_routes(edge, traffic, shares),
+                mirror: mirror(edge, traffic, shares),
             });
         }
     }
@@ -97,7 +97,7 @@ fn backends(shares: &[Share], named: &BTreeMap<RevisionId, Named>) -> Vec<Backen
         .collect()
 }
 
-fn header_routes(edge: &model::Edge, shares: &[Share]) -> Vec<HeaderRoute> {
+fn header_routes(edge: &model::Edge, traffic: &Traffic, shares: &[Share]) -> Vec<HeaderRoute> {
     let canary = shares.iter().find(|s| s.canary);
     let stable = shares.iter().find(|s| !s.canary);
     let preview = canary.into_iter().flat_map(|share| {
@@ -107,7 +107,7 @@ fn header_routes(edge: &model::Edge, shares: &[Share]) -> Vec<HeaderRoute> {
             revision: share.revision.0.clone(),
         })
     });
-    let declared = edge.header_routes.iter().filter_map(|route| {
+    let declared = traffic.header_routes.iter().chain(&edge.header_routes).filter_map(|route| {
         let share = match route.to {
             Side::Canary => canary?,
             Side::Stable => stable?,
@@ -121,8 +121,8 @@ fn header_routes(edge: &model::Edge, shares: &[Share]) -> Vec<HeaderRoute> {
     preview.chain(declared).collect()
 }
 
-fn mirror(edge: &model::Edge, shares: &[Share]) -> Option<Mirror> {
+fn mirror(edge: &model::Edge, traffic: &Traffic, shares: &[Share]) -> Option<Mirror> {
     let canary = shares.iter().find(|s| s.canary)?;
-    let percent = edge.mirror_percent;
+    let percent = edge.mirror_percent.max(traffic.mirror);
     (percent > 0).then(|| Mirror { revision: canary.revision.0.clone(), percent })
 }
