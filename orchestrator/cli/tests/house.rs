@@ -110,12 +110,14 @@ fn imports_run_one_way() {
     let engine = "neuroca-deploy-engine";
     let edge = "neuroca-deploy-edge";
     let local = "neuroca-deploy-local";
+    let prometheus = "neuroca-deploy-prometheus";
     let may_use: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::from([
         (core, BTreeSet::new()),
         (edge, BTreeSet::new()),
         (engine, BTreeSet::from([core])),
         (local, BTreeSet::from([core, engine, edge])),
-        ("neuroca-deploy", BTreeSet::from([core, engine, edge, local])),
+        (prometheus, BTreeSet::from([core, engine])),
+        ("neuroca-deploy", BTreeSet::from([core, engine, edge, local, prometheus])),
         ("neuroca-service", BTreeSet::new()),
     ]);
     let metadata =
@@ -132,7 +134,7 @@ fn imports_run_one_way() {
             let used = dependency["name"].as_str().expect("a name");
             assert!(
                 !own(used) || allowed.contains(used),
-                "{name} uses {used}: imports run cli -> local -> engine -> core, and local -> edge"
+                "{name} uses {used}: imports run cli -> adapters -> engine -> core, and local -> edge"
             );
         }
     }
