@@ -1,6 +1,8 @@
 //! The rules that a simulated world cannot show one by one. Whole histories are in the engine's
 //! tests, which drive this same machine.
 
+mod canary;
+
 use super::*;
 use crate::config::model::{Step, Strategy};
 use crate::effect::Outcome;
