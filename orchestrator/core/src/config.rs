@@ -7,6 +7,7 @@
 mod bare;
 mod check;
 mod errors;
+pub mod fractions;
 pub mod model;
 mod origins;
 mod overrides;

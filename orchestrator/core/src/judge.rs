@@ -3,9 +3,176 @@
 //! It is fed windows and holds evidence; it knows no clock, no router and no metrics server. What
 //! a verdict does to the traffic is the rollout machine's business.
 
+mod bounds;
+mod component;
+mod evidence;
+mod hypergeometric;
+mod latency;
+mod policy;
+mod proportion;
 pub mod recorded;
-mod stub;
+#[cfg(test)]
+mod tests;
+mod verdict;
+mod wealth;
 mod window;
 
-pub use stub::{Acceptance, Analysis, Judge, OnInconclusive};
+use std::collections::{BTreeMap, BTreeSet};
+
+use self::component::Component;
+pub use evidence::{ComponentEvidence, Evidence, MetricEvidence, Quantiles, SideEvidence};
+pub use policy::{Analysis, Errors, Latency, OnInconclusive, Prometheus, RatioQueries};
+pub use verdict::{Acceptance, Alarm, Lack, Lacking, Metric, Verdict};
+use wealth::Schedule;
 pub use window::{Compared, Counts, Ratio, Sides, Slower, Window};
+
+/// Evidence for promotion is not held beyond this many times what full promotion asks for.
+const HELD: f64 = 10.0;
+
+/// Holds evidence about the components of one rollout. The same windows in the same order give the
+/// same judge.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Judge {
+    ln_beta: f64,
+    /// What the evidence of one metric of one component has to reach for an alarm.
+    worse_bound: f64,
+    min_requests: u64,
+    schedule: Schedule,
+    components: BTreeMap<String, Component>,
+    windows: u64,
+    ignored: u64,
+    refused: u64,
+    end_ms: Option<u64>,
+    alarm: Option<Alarm>,
+}
+
+impl Judge {
+    /// A judge of these components, who has seen nothing.
+    pub fn new(analysis: &Analysis, components: impl IntoIterator<Item = String>) -> Self {
+        let names: BTreeSet<String> = components.into_iter().collect();
+        // Of no chance at all there is no evidence, and of certainty no bound.
+        let alpha = analysis.alpha.fraction().clamp(1e-6, 0.5);
+        let beta = analysis.beta.fraction().clamp(1e-6, 0.5);
+        let ln_most = (HELD / beta).ln();
+        let components: BTreeMap<_, _> =
+            names.into_iter().map(|name| (name, Component::new(analysis, ln_most))).collect();
+        let metrics: usize = components.values().map(|c| c.metrics()).sum();
+        Self {
+            ln_beta: beta.ln(),
+            worse_bound: metrics.max(1) as f64 / alpha,
+            min_requests: analysis.min_requests.into(),
+            schedule: Schedule::new(analysis.restart_every.0, analysis.copies()),
+            components,
+            windows: 0,
+            ignored: 0,
+            refused: 0,
+            end_ms: None,
+            alarm: None,
+        }
+    }
+
+    /// These components have no old release: their errors are held against the budget, also for an
+    /// alarm. Where there is an old release, errors above the budget are no alarm: an incident
+    /// that both share must not turn back a healthy one.
+    pub fn alone<'a>(mut self, components: impl IntoIterator<Item = &'a str>) -> Self {
+        for name in components {
+            if let Some(component) = self.components.get_mut(name) {
+                component.alone = true;
+            }
+        }
+        self
+    }
+
+    /// Takes a window in. One that was taken before, or is older than one before, changes nothing; counts
+    /// that cannot be are left out.
+    pub fn take(&mut self, window: &Window) {
+        if self.end_ms.is_some_and(|end| window.end_ms <= end) {
+            self.ignored += 1;
+            return;
+        }
+        self.end_ms = Some(window.end_ms);
+        self.windows += 1;
+        let due = self.schedule.due(window.end_ms);
+        let empty = Sides::default();
+        for (name, component) in &mut self.components {
+            component.start(due);
+            self.refused += component.take(window.components.get(name).unwrap_or(&empty));
+        }
+        if self.alarm.is_none() {
+            self.alarm = self.crossed(window.end_ms);
+        }
+    }
+
+    fn crossed(&self, at_ms: u64) -> Option<Alarm> {
+        self.components.iter().find_map(|(name, component)| {
+            component.crossed(&self.schedule, self.worse_bound).map(|found| Alarm {
+                component: name.clone(),
+                metric: found.metric,
+                at_ms,
+                evidence: found.evidence,
+                bound: self.worse_bound,
+                canary: found.canary,
+                stable: (!component.alone).then_some(found.stable),
+                bounds_us: found.bounds_us,
+            })
+        })
+    }
+
+    /// Set once the new release was seen to be worse; later windows do not take it back.
+    pub fn alarm(&self) -> Option<&Alarm> {
+        self.alarm.as_ref()
+    }
+
+    /// Whether the evidence suffices to give the new release `weight` percent of the traffic.
+    pub fn accepts(&self, weight: u32) -> Acceptance {
+        if let Some(alarm) = &self.alarm {
+            return Acceptance::Missing(alarm.to_string());
+        }
+        let lacks: Vec<String> = self.lacks(weight).iter().map(Lack::to_string).collect();
+        if lacks.is_empty() { Acceptance::Accepted } else { Acceptance::Missing(lacks.join("; ")) }
+    }
+
+    /// What is missing for `weight` percent. Evidence has to reach `(1/beta)^(weight/100)`.
+    pub fn lacks(&self, weight: u32) -> Vec<Lack> {
+        let bound = self.better_bound(weight);
+        self.components
+            .iter()
+            .flat_map(|(name, component)| {
+                component
+                    .lacks(bound, self.min_requests)
+                    .into_iter()
+                    .map(|what| Lack { component: name.clone(), what })
+            })
+            .collect()
+    }
+
+    fn better_bound(&self, weight: u32) -> f64 {
+        (-self.ln_beta * f64::from(weight.min(100)) / 100.0).exp()
+    }
+
+    pub fn verdict(&self) -> Verdict {
+        if self.alarm.is_some() {
+            Verdict::Worse
+        } else if !self.components.is_empty() && self.lacks(100).is_empty() {
+            Verdict::BetterOrEqual
+        } else {
+            Verdict::Inconclusive
+        }
+    }
+
+    /// Everything, for people and for JSON.
+    pub fn evidence(&self) -> Evidence {
+        let components = self.components.iter().map(|(name, component)| {
+            let bounds = (self.worse_bound, self.better_bound(100));
+            (name.clone(), component.evidence(&self.schedule, bounds))
+        });
+        Evidence {
+            verdict: self.verdict(),
+            windows: self.windows,
+            ignored: self.ignored,
+            refused: self.refused,
+            end_ms: self.end_ms,
+            components: components.collect(),
+        }
+    }
+}

@@ -6,6 +6,7 @@ use serde_json::{Number, Value as Json};
 
 use super::bare::{is_null, taken_for};
 use super::errors::{Place, Problems, suggest};
+use super::fractions::{Factor, Percent};
 use super::shape::{Record, Shape, Shapes, Slot};
 use super::tree::{Entry, Node, Value};
 use super::typed::{self, Typed};
@@ -111,6 +112,12 @@ impl Checker<'_> {
             (Shape::Size, Value::Scalar { text, .. }) if !text.is_empty() => {
                 self.unit::<Bytes>(text, place, spot).and_then(leaf)
             }
+            (Shape::Percent, Value::Scalar { text, .. }) if !text.is_empty() => {
+                self.unit::<Percent>(text, place, spot).and_then(leaf)
+            }
+            (Shape::Factor, Value::Scalar { text, .. }) if !text.is_empty() => {
+                self.unit::<Factor>(text, place, spot).and_then(leaf)
+            }
             (Shape::Words(words), Value::Scalar { text, .. }) if !text.is_empty() => {
                 self.word(&words, text, place, spot).and_then(leaf)
             }
@@ -136,6 +143,8 @@ impl Checker<'_> {
             }
             (Shape::Duration, _) => self.wrong("a duration such as `30s`", &node, spot),
             (Shape::Size, _) => self.wrong("a size such as `64KiB`", &node, spot),
+            (Shape::Percent, _) => self.wrong("a percentage such as `0.5%`", &node, spot),
+            (Shape::Factor, _) => self.wrong("a number such as `1.15`", &node, spot),
             (Shape::Text | Shape::Words(_) | Shape::Unknown, _) => self.wrong("text", &node, spot),
         }
     }

@@ -23,6 +23,10 @@ pub(super) enum Shape<'a> {
     Text,
     Duration,
     Size,
+    /// `0.5%`.
+    Percent,
+    /// `1.15`.
+    Factor,
     Boolean,
     Integer {
         min: i128,
@@ -71,6 +75,8 @@ impl Shapes {
                 match name {
                     "Millis" => return Slot { shape: Shape::Duration, nullable },
                     "Bytes" => return Slot { shape: Shape::Size, nullable },
+                    "Percent" => return Slot { shape: Shape::Percent, nullable },
+                    "Factor" => return Slot { shape: Shape::Factor, nullable },
                     _ => schema = &self.root["$defs"][name],
                 }
             } else if let Some(choices) = schema["anyOf"].as_array() {

@@ -1,0 +1,169 @@
+//! One component's metrics, judged side by side.
+
+use std::collections::BTreeMap;
+
+use super::bounds::Sums;
+use super::evidence::{ComponentEvidence, MetricEvidence, Quantiles, SideEvidence};
+use super::latency::Latency;
+use super::policy::Analysis;
+use super::proportion::Proportion;
+use super::verdict::{Lacking, Metric};
+use super::wealth::Schedule;
+use super::window::{Ratio, Sides};
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Component {
+    /// There is no old release of it.
+    pub alone: bool,
+    errors: Proportion,
+    latency: Option<Latency>,
+    ratios: BTreeMap<String, Proportion>,
+}
+
+/// A metric that is worse than tolerated.
+pub struct Crossed {
+    pub metric: Metric,
+    pub evidence: f64,
+    pub canary: Ratio,
+    pub stable: Ratio,
+    pub bounds_us: Option<(u64, u64)>,
+}
+
+impl Component {
+    pub fn new(analysis: &Analysis, ln_most: f64) -> Self {
+        Self {
+            alone: false,
+            errors: Proportion::new(analysis, ln_most),
+            latency: analysis.judges_latency().then(|| Latency::new(analysis, ln_most)),
+            ratios: analysis
+                .ratios()
+                .map(|name| (name.clone(), Proportion::new(analysis, ln_most)))
+                .collect(),
+        }
+    }
+
+    pub fn metrics(&self) -> usize {
+        1 + usize::from(self.latency.is_some()) + self.ratios.len()
+    }
+
+    pub fn start(&mut self, copies: u32) {
+        self.errors.start(copies);
+        self.latency.iter_mut().for_each(|latency| latency.start(copies));
+        self.ratios.values_mut().for_each(|ratio| ratio.start(copies));
+    }
+
+    /// Takes a window's counts; gives how many of them cannot be and were left out.
+    pub fn take(&mut self, sides: &Sides) -> u64 {
+        let Sides { canary, stable } = sides;
+        let errors = |counts: &super::Counts| Ratio { of: counts.requests, bad: counts.errors };
+        let mut refused = 0;
+        refused += u64::from(!self.errors.take(errors(canary), errors(stable), self.alone));
+        if let Some(latency) = &mut self.latency {
+            refused += u64::from(!latency.take(&canary.latency, &stable.latency));
+        }
+        for (name, ratio) in &mut self.ratios {
+            let of = |counts: &super::Counts| counts.ratios.get(name).copied().unwrap_or_default();
+            refused += u64::from(!ratio.take(of(canary), of(stable), self.alone));
+        }
+        refused
+    }
+
+    fn proportions(&self) -> impl Iterator<Item = (Metric, &Proportion)> {
+        let ratios = self.ratios.iter().map(|(name, ratio)| (Metric::Ratio(name.clone()), ratio));
+        std::iter::once((Metric::Errors, &self.errors)).chain(ratios)
+    }
+
+    pub fn crossed(&self, schedule: &Schedule, bound: f64) -> Option<Crossed> {
+        for (metric, proportion) in self.proportions() {
+            let evidence = proportion.worse(schedule);
+            if evidence >= bound {
+                let (canary, stable) = (proportion.canary, proportion.stable);
+                return Some(Crossed { metric, evidence, canary, stable, bounds_us: None });
+            }
+        }
+        let latency = self.latency.as_ref()?;
+        let evidence = latency.worse(schedule);
+        let pair = latency.worst().filter(|_| evidence >= bound)?;
+        Some(Crossed {
+            metric: Metric::Latency,
+            evidence,
+            canary: pair.canary,
+            stable: pair.stable,
+            bounds_us: Some((pair.canary_us, pair.stable_us)),
+        })
+    }
+
+    pub fn lacks(&self, bound: f64, min_requests: u64) -> Vec<Lacking> {
+        let requests = self.errors.canary.of;
+        if requests == 0 {
+            return vec![Lacking::Windows];
+        }
+        let mut lacks = Vec::new();
+        if requests < min_requests {
+            lacks.push(Lacking::Exposure { requests, needed: min_requests });
+        }
+        for (metric, proportion) in self.proportions() {
+            let evidence = proportion.better();
+            if evidence < bound {
+                lacks.push(Lacking::Evidence { metric, evidence, bound, slower_than_us: None });
+            }
+        }
+        if let Some(latency) = self.latency.as_ref().filter(|latency| latency.compares()) {
+            match latency.weakest() {
+                None => lacks.push(Lacking::Bounds),
+                Some((pair, evidence)) if evidence < bound => lacks.push(Lacking::Evidence {
+                    metric: Metric::Latency,
+                    evidence,
+                    bound,
+                    slower_than_us: Some(pair.canary_us),
+                }),
+                Some(_) => {}
+            }
+        }
+        lacks
+    }
+
+    pub fn evidence(&self, schedule: &Schedule, bounds: (f64, f64)) -> ComponentEvidence {
+        let entry = |metric, worse, better| MetricEvidence {
+            metric,
+            worse,
+            worse_bound: bounds.0,
+            better,
+            better_bound: bounds.1,
+        };
+        let mut metrics: Vec<MetricEvidence> = self
+            .proportions()
+            .map(|(metric, p)| entry(metric, p.worse(schedule), Some(p.better())))
+            .collect();
+        if let Some(latency) = &self.latency {
+            let better = latency.weakest().map(|(_, evidence)| evidence);
+            metrics.insert(1, entry(Metric::Latency, latency.worse(schedule), better));
+        }
+        ComponentEvidence {
+            alone: self.alone,
+            canary: self.side(|p| p.canary, |sums| sums.canary),
+            stable: self.side(|p| p.stable, |sums| sums.stable),
+            metrics,
+        }
+    }
+
+    fn side(
+        &self,
+        counts: impl Fn(&Proportion) -> Ratio,
+        latency: impl Fn(&Sums) -> Ratio,
+    ) -> SideEvidence {
+        let errors = counts(&self.errors);
+        let quantile = |q| self.latency.as_ref()?.totals.quantile(&latency, q);
+        SideEvidence {
+            requests: errors.of,
+            errors: errors.bad,
+            error_rate: (errors.of > 0).then(|| errors.bad as f64 / errors.of as f64),
+            latency: Quantiles {
+                p50_us: quantile(0.5),
+                p95_us: quantile(0.95),
+                p99_us: quantile(0.99),
+            },
+            ratios: self.ratios.iter().map(|(name, p)| (name.clone(), counts(p))).collect(),
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! How a canary is judged: the section `rollout.analysis` of an environment file.
+//!
+//! Every constant of the judge that a user may want to change is here, with its default and what it promises.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::config::fractions::{Factor, Percent};
+use crate::config::units::Millis;
+
+/// How a canary is judged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Analysis {
+    /// Time between two looks at the counts; the length of a window at the edge.
+    pub interval: Millis,
+    /// Answers that fail.
+    pub errors: Errors,
+    /// Answers that are slow.
+    pub latency: Latency,
+    /// Most chance of turning back a release that is not worse than tolerated, over all looks,
+    /// metrics and components together.
+    pub alpha: Percent,
+    /// Most chance of giving all of the traffic to a release that fails what `errors` and `latency`
+    /// demand for promotion. For a smaller weight less is at stake and less is asked: the chance
+    /// of wrongly going on to `w` percent is at most `beta` to the power of `w`/100.
+    pub beta: Percent,
+    /// Time after which the judge starts afresh beside what it knows, so that a fault which comes
+    /// late is seen as soon as an early one.
+    pub restart_every: Millis,
+    /// Time for which it does so. The promise of `alpha` holds beyond it too.
+    pub horizon: Millis,
+    /// Requests (clients, where these stick to a side) that each component's new release has to
+    /// answer before it is accepted for a larger weight.
+    pub min_requests: u32,
+    /// Longest time at one step without a verdict before that is called inconclusive.
+    pub decide_within: Millis,
+    /// What an inconclusive step comes to.
+    pub on_inconclusive: OnInconclusive,
+    /// Where counts come from instead of the edge's own counters.
+    pub prometheus: Option<Prometheus>,
+}
+
+impl Default for Analysis {
+    fn default() -> Self {
+        Self {
+            interval: Millis(2_000),
+            errors: Errors::default(),
+            latency: Latency::default(),
+            alpha: Percent(10_000),
+            beta: Percent(50_000),
+            restart_every: Millis(120_000),
+            horizon: Millis(1_800_000),
+            min_requests: 50,
+            decide_within: Millis(900_000),
+            on_inconclusive: OnInconclusive::default(),
+            prometheus: None,
+        }
+    }
+}
+
+/// How errors are judged; further ratios of the metrics source are judged in the same way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Errors {
+    /// Tolerated odds of an error, as a multiple of the old release's. Pods differ: 1 would turn
+    /// back releases for the machine that they run on.
+    pub odds_ratio: Factor,
+    /// For promotion it has to be shown that the odds are below this multiple of the old
+    /// release's, or that errors are below `budget`.
+    pub not_worse: Factor,
+    /// Share of failing requests that is good enough whatever the old release does. For a
+    /// component without an old release, more than this turns it back.
+    pub budget: Percent,
+}
+
+impl Default for Errors {
+    fn default() -> Self {
+        Self { odds_ratio: Factor::whole(2), not_worse: Factor::whole(3), budget: Percent(10_000) }
+    }
+}
+
+/// How latency is judged: the new release's share of requests slower than `tolerance` times a bound
+/// against the old release's share slower than the bound, for many bounds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Latency {
+    /// Whether latency is judged at all.
+    pub judged: bool,
+    /// How much slower the new release may be, as a factor. The bounds of the edge are 15 % apart;
+    /// a metrics source with coarser bounds tolerates what its bounds cannot tell apart.
+    pub tolerance: Factor,
+    /// For promotion it has to be shown at every bound that the odds of being slower than
+    /// `tolerance` times the bound are below this multiple of the old release's for the bound.
+    pub not_worse: Factor,
+}
+
+impl Default for Latency {
+    fn default() -> Self {
+        Self { judged: true, tolerance: Factor(1_150_000), not_worse: Factor::whole(3) }
+    }
+}
+
+/// What a step without a verdict comes to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnInconclusive {
+    /// The rollout waits for somebody to say `rollout promote` or `rollout abort`.
+    #[default]
+    Pause,
+    /// The next step is taken: only an alarm stops the release.
+    Promote,
+    /// The release is turned back: only a release that was shown to be good stays.
+    Rollback,
+}
+
+/// A Prometheus that counts requests. In every query `{{component}}` and `{{revision}}` stand for what
+/// is asked about; a query gives counters, and the judge sees how much they grow.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Prometheus {
+    /// Address of its API, for example `http://127.0.0.1:9090`.
+    pub url: String,
+    /// Time between two scrapes of what is counted; the length of a window.
+    #[serde(default = "scrape_interval")]
+    pub interval: Millis,
+    /// PromQL: requests, one number.
+    pub requests: String,
+    /// PromQL: failed requests, one number.
+    pub errors: String,
+    /// PromQL: latency buckets by `le`, in seconds; latency is not judged when absent.
+    #[serde(default)]
+    pub latency: Option<String>,
+    /// Further proportions by name, judged as errors are.
+    #[serde(default)]
+    pub ratios: BTreeMap<String, RatioQueries>,
+}
+
+fn scrape_interval() -> Millis {
+    Millis(15_000)
+}
+
+/// The two counters of a proportion.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RatioQueries {
+    /// PromQL: how many there were.
+    pub of: String,
+    /// PromQL: how many of them were bad.
+    pub bad: String,
+}
+
+impl Analysis {
+    /// Names of the proportions that are judged beside errors.
+    pub fn ratios(&self) -> impl Iterator<Item = &String> {
+        self.prometheus.iter().flat_map(|source| source.ratios.keys())
+    }
+
+    /// Whether latency is judged: it is wanted, and the source of the counts knows it.
+    pub fn judges_latency(&self) -> bool {
+        self.latency.judged
+            && self.prometheus.as_ref().is_none_or(|source| source.latency.is_some())
+    }
+
+    /// How many times the judge starts, the first time included.
+    pub fn copies(&self) -> u32 {
+        let every = self.restart_every.0.max(1);
+        u32::try_from(self.horizon.0.div_ceil(every)).unwrap_or(u32::MAX).clamp(1, 10_000)
+    }
+}
