@@ -16,3 +16,4 @@ mod trouble;
 mod window;
 
 pub use metrics::PrometheusMetrics;
+pub use source::{Millis, Prometheus, RatioQueries};
