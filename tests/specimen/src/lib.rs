@@ -1,0 +1,9 @@
+//! A component whose faults are chosen beforehand: how well it answers is said by its settings.
+//!
+//! Knows nothing of who deploys or judges it.
+
+mod behaviour;
+mod serve;
+
+pub use behaviour::{Answer, Behaviour, Faults, Settings};
+pub use serve::{Identity, serve};
