@@ -2,8 +2,10 @@
 //!
 //! Nobody else in this crate writes to a stream. A reader that went away (`| head`) is no error.
 
+pub mod evidence;
 pub mod plan;
 pub mod progress;
+pub mod rollout;
 pub mod table;
 pub mod when;
 

@@ -14,7 +14,8 @@ use crate::deploy::ended;
 use crate::drive::{Manner, Task, drive};
 use crate::error::{Exit, Failure, Result};
 use crate::intents::{Running, leave, running, until_ended};
-use crate::output::progress::{Progress, block, phase_name};
+use crate::output::progress::Progress;
+use crate::output::rollout::{block, phase_name};
 use crate::output::when;
 use crate::site::Site;
 
@@ -144,6 +145,11 @@ async fn status(ctx: &Context, site: &Site, open: &Running) -> Result {
                 "paused": open.state.paused,
                 "turning_back": open.state.is_turning_back(),
                 "waits_for": open.state.waits_for(),
+                "step": open.state.step(),
+                "steps": open.state.spec.steps,
+                "inconclusive": open.state.inconclusive,
+                "blind": open.state.blind,
+                "evidence": open.state.spec.has_judge().then(|| open.state.judge.evidence()),
                 "observed": observed,
             }),
         );

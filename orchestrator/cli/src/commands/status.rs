@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::context::Context;
 use crate::error::{Exit, Failure, Result};
 use crate::intents::{Running, running};
-use crate::output::progress::{phase_name, weight};
+use crate::output::rollout::{phase_name, weight};
 use crate::output::table::table;
 use crate::output::{Paint, when};
 use crate::planning::in_force;

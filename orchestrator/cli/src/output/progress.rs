@@ -8,15 +8,20 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use console::Term;
 use neuroca_deploy_core::effect::Effect;
-use neuroca_deploy_core::observed::{Observed, RevisionObserved};
+use neuroca_deploy_core::observed::Observed;
 use neuroca_deploy_core::release::RevisionId;
 use neuroca_deploy_core::rollout::{Phase, State};
 use neuroca_deploy_engine::{EffectPhase, Reporter};
 use serde_json::json;
 
+use super::Output;
+use super::evidence;
+use super::rollout::{block, describe, interesting, phase_name, takes_time, weight};
 use super::table::visible;
 use super::when;
-use super::{Output, Paint};
+
+/// How often a canary's counts are worth a line where lines stay.
+const COUNTS_EVERY_MS: u64 = 10_000;
 
 /// How long a new process may be unreachable before that is worth a word.
 const SETTLES_MS: u64 = 2_000;
@@ -45,6 +50,8 @@ struct Inner {
     phase: Option<Phase>,
     paused: bool,
     revisions: BTreeMap<RevisionId, String>,
+    /// The window that was told last, by its end.
+    counted_ms: Option<u64>,
     last_live: Vec<String>,
     /// Nothing is drawn while a question stands on the screen.
     held: bool,
@@ -134,6 +141,12 @@ impl Progress {
                 inner.revisions.insert(id, text);
             }
         }
+        let due = |end: u64| inner.counted_ms.is_none_or(|told| end >= told + COUNTS_EVERY_MS);
+        let evidence = state.judge.evidence();
+        if let Some(end) = evidence.end_ms.filter(|end| state.is_judging() && due(*end)) {
+            inner.counted_ms = Some(end);
+            self.say(inner, &evidence::sentence(&evidence));
+        }
     }
 
     fn events(&self, inner: &mut Inner, state: &State, observed: &Observed) {
@@ -151,9 +164,13 @@ impl Progress {
                 (id, text)
             })
             .collect();
+        let evidence = state.spec.has_judge().then(|| state.judge.evidence());
+        let counted_ms = evidence.as_ref().and_then(|evidence| evidence.end_ms);
         let changed = inner.phase != Some(state.phase)
             || inner.paused != state.paused
-            || inner.revisions != revisions;
+            || inner.revisions != revisions
+            || inner.counted_ms != counted_ms;
+        inner.counted_ms = counted_ms;
         if changed {
             self.output.event(
                 "state",
@@ -166,6 +183,9 @@ impl Progress {
                     "waits_for": state.waits_for(),
                     "revisions": observed.revisions,
                     "traffic": observed.traffic,
+                    "step": state.step(),
+                    "blind": state.blind,
+                    "evidence": evidence,
                 }),
             );
             inner.revisions = revisions;
@@ -219,136 +239,6 @@ impl Reporter for Progress {
             self.say(&mut self.inner(), text);
         }
     }
-}
-
-/// What an effect did, in the past tense.
-pub fn describe(effect: &Effect) -> String {
-    match effect {
-        Effect::StoreArtifact { component, .. } => format!("{component}: artifact stored"),
-        Effect::SealSecrets { .. } => "secrets sealed".into(),
-        Effect::RunHook { component, hook, .. } => format!("{component}: hook {} ran", hook.name()),
-        Effect::Migrate { component, .. } => format!("{component}: database migrated"),
-        Effect::StartRevision { revision, .. } => format!("{revision}: started"),
-        Effect::Route { traffic } => {
-            let parts: Vec<String> = traffic
-                .shares
-                .values()
-                .flatten()
-                .map(|share| format!("{} {}%", share.revision, share.weight))
-                .collect();
-            match parts.is_empty() {
-                true => "traffic routed to nothing".into(),
-                false => format!("traffic routed: {}", parts.join(", ")),
-            }
-        }
-        Effect::EndStreams { revision, .. } => {
-            format!("{revision}: drain limit reached, what was left was ended")
-        }
-        Effect::KeepWarm { revision, for_ms, .. } => {
-            format!("{revision}: kept warm for {}", when::span(*for_ms))
-        }
-        Effect::StopRevision { revision, .. } => format!("{revision}: stopped"),
-        Effect::Record { release, outcome } => format!("{release} recorded: {}", outcome.word()),
-    }
-}
-
-/// Whether a phase is worth a line of its own: its effects speak for themselves.
-fn takes_time(state: &State) -> bool {
-    let starts = |port| state.spec.starting(port).next().is_some();
-    state.outstanding.is_empty()
-        && match state.phase {
-            Phase::Starting => starts(true),
-            Phase::Swapping => starts(false),
-            Phase::Holding(_) => true,
-            Phase::Watching => state.spec.watch_ms > 0,
-            Phase::Draining | Phase::ClearingDrain | Phase::BackDraining => true,
-            Phase::BackStarting => true,
-            _ => false,
-        }
-}
-
-/// A word for each phase.
-pub fn phase_name(phase: Phase) -> &'static str {
-    match phase {
-        Phase::New => "beginning",
-        Phase::Preparing => "preparing",
-        Phase::Clearing | Phase::ClearingDrain | Phase::ClearingStop => "stopping the old",
-        Phase::Starting => "starting",
-        Phase::Previewing => "previewing",
-        Phase::Testing => "testing",
-        Phase::Shifting(_) => "shifting",
-        Phase::Holding(_) => "canary",
-        Phase::Regaining(_) => "nobody drove: the old takes all",
-        Phase::Swapping => "swapping",
-        Phase::Watching => "watching",
-        Phase::Finishing => "finishing",
-        Phase::Draining => "draining",
-        Phase::Retiring => "retiring",
-        Phase::Recording => "recording",
-        Phase::BackStarting => "turning back: starting the old",
-        Phase::BackShifting => "turning back: shifting",
-        Phase::BackDraining => "turning back: draining",
-        Phase::BackStopping => "turning back: stopping the new",
-        Phase::Finished => "ended",
-    }
-}
-
-/// The weight of a revision as the edge reports it.
-pub fn weight(observed: &Observed, id: &RevisionId) -> Option<u32> {
-    let traffic = observed.traffic.as_ref()?;
-    traffic.shares.values().flatten().find(|s| s.revision == *id).map(|s| s.weight)
-}
-
-/// The revisions that a rollout is about, the new one of each component first.
-fn interesting<'a>(
-    state: &State,
-    observed: &'a Observed,
-) -> Vec<(RevisionId, &'a RevisionObserved)> {
-    let mut found: Vec<(RevisionId, &RevisionObserved)> = Vec::new();
-    for m in &state.spec.moves {
-        for id in [&m.to, &m.from].into_iter().flatten() {
-            if let Some(seen) = observed.revisions.get(id)
-                && !found.iter().any(|(known, _)| known == id)
-            {
-                found.push((id.clone(), seen));
-            }
-        }
-    }
-    found
-}
-
-/// The live block.
-pub fn block(state: &State, observed: &Observed, paint: Paint, now_ms: u64) -> Vec<String> {
-    let name = phase_name(state.phase);
-    let name = match state.is_turning_back() {
-        true => paint.bad(name),
-        false => paint.strong(name),
-    };
-    let spent = when::span(now_ms.saturating_sub(state.began_ms) / 1000 * 1000);
-    let mut lines = vec![format!("  {name}  {}  {spent}", paint.name(&state.spec.release.0))];
-    let seen = interesting(state, observed);
-    let width = seen.iter().map(|(id, _)| id.0.len()).max().unwrap_or(0);
-    for (id, r) in &seen {
-        let ready = format!("{}/{} ready", r.ready, r.wanted);
-        let ready = if r.is_ready() { paint.good(&ready) } else { paint.attention(&ready) };
-        let weight = weight(observed, id).map_or("   -".into(), |w| format!("{w:>3}%"));
-        let mut line = format!("    {:width$}  {ready}  {weight}", id.0);
-        if r.requests > 0 {
-            let rate = r.errors as f64 * 100.0 / r.requests as f64;
-            line.push_str(&format!("  {} requests, {rate:.1}% errors", r.requests));
-        }
-        if r.in_flight + r.streams > 0 {
-            line.push_str(&format!("  {} in flight", r.in_flight + r.streams));
-        }
-        if let Some(trouble) = &r.trouble {
-            line.push_str(&format!("  {}", paint.bad(&trouble.what)));
-        }
-        lines.push(line);
-    }
-    let idle = state.outstanding.is_empty() && !state.paused;
-    let head = if idle { paint.dim("waits for ") } else { String::new() };
-    lines.push(format!("    {head}{}", state.waits_for()));
-    lines
 }
 
 /// A line that wraps would be cleared only in part.
