@@ -13,3 +13,4 @@ pub mod plan;
 pub mod release;
 pub mod render;
 pub mod rollout;
+pub mod traffic;
