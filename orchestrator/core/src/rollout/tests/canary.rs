@@ -3,7 +3,7 @@
 use super::*;
 use crate::config::units::Millis;
 use crate::effect::{Effect, Share, Traffic};
-use crate::judge::OnInconclusive;
+use crate::judge::{Counts, OnInconclusive, Sides, Slower, Window};
 
 /// 10 % for five seconds, 50 % behind a gate, everything. Not judged unless a test says so.
 fn canary() -> State {
@@ -154,4 +154,84 @@ fn of_opposite_intents_the_one_that_stops_wins() {
         assert!(state.is_turning_back());
         assert_eq!(state.phase, Phase::BackStarting);
     }
+}
+
+/// A step that is judged, with its weight observed at time 0.
+fn judged() -> State {
+    let mut state = canary();
+    state.spec.steps[0].analysis = true;
+    state.asked = Some(split(10));
+    step(state, &Event::RouteObserved, 0).0
+}
+
+/// Two seconds of 10 and 90 requests a second.
+fn window(end_ms: u64, errors: u64) -> Event {
+    let counts = |requests, errors| Counts {
+        requests,
+        errors,
+        latency: [(1_000, requests), (2_000, requests / 2), (4_000, 0)]
+            .map(|(bound, slower)| Slower::from((bound, requests, slower)))
+            .to_vec(),
+        ..Counts::default()
+    };
+    let sides = Sides { canary: counts(20, errors), stable: counts(180, 0) };
+    Event::Counted { window: Window { end_ms, components: [("api".into(), sides)].into() } }
+}
+
+#[test]
+fn a_judged_step_waits_for_evidence_and_says_how_much_is_missing() {
+    let mut state = judged();
+    assert_eq!(assess(&state, Some(&ready(split(10))), 5_000), None);
+    insta::assert_snapshot!(
+        state.waits_for(),
+        @"5s at this weight, and for api: nothing was counted yet, at 10 % (step 1 of 3)"
+    );
+    for end in 1..=20 {
+        state = step(state, &window(end * 2_000, 0), end * 2_000).0;
+    }
+    assert_eq!(assess(&state, Some(&ready(split(10))), 40_000), Some(Event::StepPassed));
+}
+
+#[test]
+fn a_canary_that_fails_more_often_is_turned_back_with_its_counts() {
+    let mut state = judged();
+    let mut end = 0;
+    while !state.is_turning_back() && end < 60_000 {
+        end += 2_000;
+        state = step(state, &window(end, 3), end).0;
+    }
+    let Some(Outcome::TurnedBack { reason }) = &state.verdict else { panic!("{state:?}") };
+    assert!(end <= 20_000, "it took {end} ms");
+    insta::assert_snapshot!(reason);
+}
+
+#[test]
+fn neither_silence_nor_nothing_to_count_moves_a_verdict() {
+    let mut state = judged();
+    let empty = |end_ms| Event::Counted { window: Window { end_ms, ..Window::default() } };
+    for end in 1..=449 {
+        state = step(state, &empty(end * 2_000), end * 2_000).0;
+        state.spec.deadline_ms = u64::MAX;
+        assert_eq!(assess(&state, Some(&ready(split(10))), end * 2_000), None);
+    }
+    let blind = Event::Blind { reason: "prometheus does not answer".into() };
+    state = step(state, &blind, 899_000).0;
+    assert!(state.waits_for().contains("prometheus does not answer"), "{}", state.waits_for());
+    let event = assess(&state, Some(&ready(split(10))), 900_000);
+    let Some(Event::Inconclusive { reason }) = &event else { panic!("{event:?}") };
+    insta::assert_snapshot!(
+        reason,
+        @"nothing to judge by within 15m at 10 %: prometheus does not answer"
+    );
+}
+
+#[test]
+fn counts_of_before_the_split_and_counts_given_twice_are_not_judged() {
+    let mut state = judged();
+    state.judged_ms = Some(10_000);
+    let (early, _) = step(state.clone(), &window(10_000, 20), 10_001);
+    assert_eq!(early, state);
+    let (once, _) = step(state, &window(12_000, 1), 12_001);
+    let (twice, _) = step(once.clone(), &window(12_000, 1), 12_002);
+    assert_eq!(once, twice);
 }
