@@ -37,6 +37,8 @@ pub(crate) struct Answer {
 pub(crate) struct Lost {
     pub(crate) kind: &'static str,
     pub(crate) detail: String,
+    /// Who gave an answer that is not good.
+    pub(crate) revision: Option<String>,
 }
 
 impl Lost {
@@ -48,7 +50,7 @@ impl Lost {
             detail.push_str(&error.to_string());
             cause = error.source();
         }
-        Self { kind, detail }
+        Self { kind, detail, revision: None }
     }
 }
 
@@ -106,7 +108,8 @@ impl Connection {
             Ok(Answer { status: head.status, headers: head.headers, body })
         };
         tokio::time::timeout(timeout, asked).await.unwrap_or_else(|_| {
-            Err(Lost { kind: "timeout", detail: format!("no answer within {timeout:?}") })
+            let detail = format!("no answer within {timeout:?}");
+            Err(Lost { kind: "timeout", detail, revision: None })
         })
     }
 

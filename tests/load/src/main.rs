@@ -189,8 +189,8 @@ fn as_text(outcome: &Outcome, verified: Option<&Verified>) -> String {
     ];
     for (revision, seen) in &report.revisions {
         lines.push(format!(
-            "revision {revision}: {} responses, {:.0} to {:.0} ms",
-            seen.responses, seen.first_ms, seen.last_ms
+            "revision {revision}: {} responses, {} not good, {:.0} to {:.0} ms",
+            seen.responses, seen.failed, seen.first_ms, seen.last_ms
         ));
     }
     for (name, streams) in [("streams", &report.streams), ("websockets", &report.websockets)] {

@@ -32,9 +32,11 @@ pub struct Failure {
 pub struct RevisionSeen {
     /// Good answers.
     pub responses: u64,
-    /// Of the first one, in milliseconds from the start of the run.
+    /// Whole answers that were not good.
+    pub failed: u64,
+    /// When the first answer of either kind was there, in milliseconds from the start of the run.
     pub first_ms: f64,
-    /// Of the last one.
+    /// The last one.
     pub last_ms: f64,
 }
 
@@ -117,7 +119,7 @@ pub struct Report {
     pub failures: Vec<Failure>,
     /// Good answers.
     pub latency_ms: Latency,
-    /// Answers by `X-NCA-Revision`; `-` where there was none.
+    /// Answers by `X-NCA-Revision`; good ones without it under `-`.
     pub revisions: BTreeMap<String, RevisionSeen>,
     /// The first changes from one revision to another.
     pub changes: Vec<Change>,
@@ -211,7 +213,10 @@ impl Tally {
                 inner.micros.push(u32::try_from(micros).unwrap_or(u32::MAX));
                 note_revision(report, &mut inner.last_revision, revision, at_ms);
             }
-            Err(Lost { kind, detail }) => {
+            Err(Lost { kind, detail, revision }) => {
+                if let Some(revision) = revision {
+                    seen(report, &revision, at_ms).failed += 1;
+                }
                 report.failed += 1;
                 *report.failed_by_kind.entry(kind).or_default() += 1;
                 if report.failures.len() < SAMPLES {
@@ -256,19 +261,20 @@ impl Tally {
 }
 
 fn note_revision(report: &mut Report, last: &mut Option<String>, revision: &str, at_ms: f64) {
-    if let Some(seen) = report.revisions.get_mut(revision) {
-        seen.responses += 1;
-        seen.last_ms = at_ms;
-    } else {
-        let seen = RevisionSeen { responses: 1, first_ms: at_ms, last_ms: at_ms };
-        report.revisions.insert(revision.to_owned(), seen);
-    }
+    seen(report, revision, at_ms).responses += 1;
     if last.as_deref() != Some(revision) {
         if last.is_some() && report.changes.len() < CHANGES {
             report.changes.push(Change { at_ms, revision: revision.to_owned() });
         }
         *last = Some(revision.to_owned());
     }
+}
+
+fn seen<'a>(report: &'a mut Report, revision: &str, at_ms: f64) -> &'a mut RevisionSeen {
+    let first = || RevisionSeen { first_ms: at_ms, ..RevisionSeen::default() };
+    let seen = report.revisions.entry(revision.to_owned()).or_insert_with(first);
+    seen.last_ms = at_ms;
+    seen
 }
 
 fn round(duration: Duration) -> f64 {

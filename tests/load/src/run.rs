@@ -160,7 +160,8 @@ fn judge(run: &Run, post: bool, number: u64, answer: Answer) -> Result<String, L
     if !good {
         let text = String::from_utf8_lossy(&answer.body);
         let text: String = text.chars().take(160).collect();
-        return Err(Lost { kind: "status", detail: format!("{} {text}", answer.status) });
+        let detail = format!("{} {text}", answer.status);
+        return Err(Lost { kind: "status", detail, revision: revision(&answer.headers) });
     }
     if post {
         let id = serde_json::from_slice::<serde_json::Value>(&answer.body)
@@ -168,7 +169,7 @@ fn judge(run: &Run, post: bool, number: u64, answer: Answer) -> Result<String, L
             .and_then(|body| body["id"].as_str().map(str::to_owned));
         let Some(id) = id else {
             let detail = "201 without an id in the body".to_owned();
-            return Err(Lost { kind: "answer", detail });
+            return Err(Lost { kind: "answer", detail, revision: revision(&answer.headers) });
         };
         run.acknowledged.lock().unwrap_or_else(PoisonError::into_inner).insert(number, id);
     }

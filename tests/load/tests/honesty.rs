@@ -155,6 +155,19 @@ async fn a_status_and_a_refused_connection_are_failures() {
 }
 
 #[tokio::test]
+async fn who_gave_an_answer_that_is_not_good_is_known() {
+    let server = Server::start(|_, _| {
+        let head = "HTTP/1.1 500 Oh\r\nx-nca-revision: r7\r\ncontent-length: 0\r\n\r\n";
+        Reply::Send(head.into())
+    })
+    .await;
+    let report = requests(&server, 10, 0.0).await.report;
+    let seen = &report.revisions["r7"];
+    assert_eq!((report.failed, seen.responses, seen.failed), (10, 0, 10));
+    assert!(seen.last_ms > seen.first_ms);
+}
+
+#[tokio::test]
 async fn it_sees_when_another_revision_answers() {
     let server = Server::start(|number, _| Reply::Send(created(number))).await;
     let load = Load {
