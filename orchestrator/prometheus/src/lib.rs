@@ -9,11 +9,9 @@ mod counters;
 mod grid;
 mod http;
 mod metrics;
-mod source;
 mod template;
 mod timeline;
 mod trouble;
 mod window;
 
 pub use metrics::PrometheusMetrics;
-pub use source::{Millis, Prometheus, RatioQueries};

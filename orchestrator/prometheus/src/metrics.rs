@@ -1,10 +1,10 @@
 //! The port: windows from range queries.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use async_trait::async_trait;
 use futures::stream::{self, StreamExt, TryStreamExt};
-use neuroca_deploy_core::judge::{Compared, Window};
+use neuroca_deploy_core::judge::{Compared, Prometheus, Window};
 use neuroca_deploy_core::release::RevisionId;
 use neuroca_deploy_engine::ports::{Metrics, MetricsError};
 
@@ -12,7 +12,6 @@ use crate::answer::{scalar, series};
 use crate::counters::Kind;
 use crate::grid::{Ends, Grid};
 use crate::http::Http;
-use crate::source::Prometheus;
 use crate::template;
 use crate::timeline::{MEMORY_MS, Timeline};
 use crate::trouble::{Query, Trouble, seconds};
@@ -41,8 +40,8 @@ struct Answered<'a> {
 }
 
 impl PrometheusMetrics {
-    /// Checks the settings; the server is not asked yet.
-    pub fn new(source: &Prometheus) -> Result<Self, MetricsError> {
+    /// Checks the settings; the server is not asked yet. Files are named relative to `project`.
+    pub fn new(source: &Prometheus, project: &Path) -> Result<Self, MetricsError> {
         let wrong = |what: &str, why: &str| {
             MetricsError(format!(
                 "Prometheus at {}: `{what}` {why}; correct it in the environment file",
@@ -68,8 +67,9 @@ impl PrometheusMetrics {
             template::check(promql)
                 .map_err(|why| wrong(name, &format!("is no query for two revisions: {why}")))?;
         }
-        let http = Http::new(&source.url, source.token_file.as_ref().map(PathBuf::from))
-            .map_err(|why| wrong("url", &why))?;
+        let http =
+            Http::new(&source.url, source.token_file.as_ref().map(|file| project.join(file)))
+                .map_err(|why| wrong("url", &why))?;
         Ok(Self { http, grid: Grid { interval_ms: source.interval.0 }, queries })
     }
 

@@ -4,6 +4,7 @@ mod common;
 
 use common::exporter::{Exporter, Scraper, edge};
 use common::{Driver, errors, requests, settings, slower};
+use neuroca_deploy_core::judge::Prometheus;
 use neuroca_deploy_engine::ports::Metrics;
 
 fn both(stable: [u64; 3], canary: [u64; 3]) -> String {
@@ -115,8 +116,7 @@ async fn queries_that_give_no_counters_are_explained() {
         (format!("{bucket}[5m]"), "refused the query"),
     ];
     for (promql, why) in cases {
-        let settings =
-            neuroca_deploy_prometheus::Prometheus { errors: promql, ..settings(&prometheus.url) };
+        let settings = Prometheus { errors: promql, ..settings(&prometheus.url) };
         let mut driver = Driver::new(&settings);
         driver.since_ms = fine.since_ms;
         let said = driver.until_told(why).await;
@@ -124,8 +124,7 @@ async fn queries_that_give_no_counters_are_explained() {
         assert!(said.contains("try: curl -sG 'http://127.0.0.1:"), "{said}");
         assert!(driver.windows.is_empty(), "{said}");
     }
-    let no_buckets =
-        neuroca_deploy_prometheus::Prometheus { latency: Some(count), ..settings(&prometheus.url) };
+    let no_buckets = Prometheus { latency: Some(count), ..settings(&prometheus.url) };
     let said = Driver::new(&no_buckets).until_told("no label `le`").await;
     assert!(said.contains("query `latency`"), "{said}");
 }

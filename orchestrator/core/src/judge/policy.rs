@@ -123,14 +123,17 @@ pub enum OnInconclusive {
 pub struct Prometheus {
     /// Address of its API, for example `http://127.0.0.1:9090`.
     pub url: String,
+    /// File with a bearer token for it, relative to the project; read again for each query.
+    #[serde(default)]
+    pub token_file: Option<String>,
     /// Time between two scrapes of what is counted; the length of a window.
     #[serde(default = "scrape_interval")]
     pub interval: Millis,
-    /// PromQL: requests, one number.
+    /// PromQL: requests. Series are left apart, by process, and not summed: see docs/metrics.md.
     pub requests: String,
-    /// PromQL: failed requests, one number.
+    /// PromQL: those of them that failed, likewise.
     pub errors: String,
-    /// PromQL: latency buckets by `le`, in seconds; latency is not judged when absent.
+    /// PromQL: their latency buckets by `le`, in seconds; latency is not judged when absent.
     #[serde(default)]
     pub latency: Option<String>,
     /// Further proportions by name, judged as errors are.

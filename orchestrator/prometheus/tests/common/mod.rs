@@ -5,12 +5,14 @@ pub mod exporter;
 pub mod server;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use neuroca_deploy_core::judge::{Compared, Counts, Window};
+use neuroca_deploy_core::config::units::Millis;
+use neuroca_deploy_core::judge::{Compared, Counts, Prometheus, Window};
 use neuroca_deploy_core::release::RevisionId;
 use neuroca_deploy_engine::ports::{Metrics, MetricsError};
-use neuroca_deploy_prometheus::{Millis, Prometheus, PrometheusMetrics};
+use neuroca_deploy_prometheus::PrometheusMetrics;
 
 /// The queries that docs/metrics.md gives for the edge.
 pub const REQUESTS: &str =
@@ -54,7 +56,7 @@ pub struct Driver {
 
 impl Driver {
     pub fn new(settings: &Prometheus) -> Self {
-        let metrics = PrometheusMetrics::new(settings).expect("good settings");
+        let metrics = PrometheusMetrics::new(settings, Path::new(".")).expect("good settings");
         Self { metrics, compared: api(), since_ms: now_ms(), windows: Vec::new() }
     }
 
