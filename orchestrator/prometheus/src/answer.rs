@@ -57,12 +57,13 @@ pub fn series(status: u16, body: &[u8]) -> Result<Vec<Series>, Trouble> {
     }
 }
 
-/// The number that an instant query of a scalar gives.
-pub fn scalar(status: u16, body: &[u8]) -> Result<f64, Trouble> {
+/// The time that an instant query of `time()` gives.
+pub fn time(status: u16, body: &[u8]) -> Result<f64, Trouble> {
     match data(status, body)? {
-        Data::Scalar((_, value)) => {
-            value.parse().map_err(|_| foreign("its scalar is no number", body))
-        }
+        Data::Scalar((_, value)) => match value.parse() {
+            Ok(value) if f64::is_finite(value) && value >= 0.0 => Ok(value),
+            _ => Err(foreign("it is no time", body)),
+        },
         _ => Err(foreign("its result is no scalar", body)),
     }
 }

@@ -8,7 +8,7 @@ use neuroca_deploy_core::judge::{Compared, Prometheus, Window};
 use neuroca_deploy_core::release::RevisionId;
 use neuroca_deploy_engine::ports::{Metrics, MetricsError};
 
-use crate::answer::{scalar, series};
+use crate::answer::{series, time};
 use crate::counters::Kind;
 use crate::grid::{Ends, Grid};
 use crate::http::Http;
@@ -44,8 +44,7 @@ impl PrometheusMetrics {
     pub fn new(source: &Prometheus, project: &Path) -> Result<Self, MetricsError> {
         let wrong = |what: &str, why: &str| {
             MetricsError(format!(
-                "Prometheus at {}: `{what}` {why}; correct it in the environment file",
-                source.url
+                "`rollout.analysis.prometheus.{what}` {why}; correct it in the environment file"
             ))
         };
         if source.interval.0 == 0 {
@@ -77,7 +76,7 @@ impl PrometheusMetrics {
     async fn now_ms(&self) -> Result<u64, MetricsError> {
         let asked = async {
             let (status, body) = self.http.post("/api/v1/query", &[("query", "time()")]).await?;
-            scalar(status, &body)
+            time(status, &body)
         };
         let now = asked.await.map_err(|trouble| self.told(None, &trouble))?;
         Ok((now * 1000.0) as u64)
