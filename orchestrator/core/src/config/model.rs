@@ -180,19 +180,19 @@ pub struct Step {
     /// header or a header route of this step sends there.
     pub weight: u8,
     /// Least time at this step.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub pause: Millis,
     /// Waits until an operator says `rollout promote`.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub gate: bool,
     /// Whether the judge has to accept the release before the next step.
     #[serde(default = "yes")]
     pub analysis: bool,
     /// Percent of the requests of which the new release gets a copy; the answers are thrown away.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub mirror: u8,
     /// Requests that carry a header value go to one side, whatever the weight (A/B).
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub header_routes: Vec<HeaderRoute>,
 }
 
@@ -294,6 +294,9 @@ pub struct Component {
 
 fn yes() -> bool {
     true
+}
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 fn one() -> u32 {
     1

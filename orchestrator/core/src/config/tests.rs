@@ -3,6 +3,7 @@
 mod layering;
 mod mistakes;
 mod pitfalls;
+mod rollout;
 mod shipped;
 
 use super::{ConfigErrors, Inputs, Resolved, SourceFile, base_of, extends_of, resolve};

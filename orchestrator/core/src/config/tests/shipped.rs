@@ -53,37 +53,7 @@ fn production_explained() {
         .filter(|line| line.origin != "default")
         .map(|line| format!("{} = {}  ({})", line.path, line.value, line.origin))
         .collect();
-    assert_snapshot!(lines.join("\n"), @r#"
-    components.api.artifact = bundled  (environments/base.yaml:25)
-    components.api.command = ["./neuroca","serve"]  (environments/base.yaml:26)
-    components.api.drain = 30s  (environments/production.yaml:27)
-    components.api.env.NEUROCA_DB_URL = sqlite://${data_dir}/nca.db  (environments/base.yaml:34)
-    components.api.env.NEUROCA_ENV = production  (environments/production.yaml:29)
-    components.api.env.NEUROCA_LOG_LEVEL = info  (environments/base.yaml:32)
-    components.api.health.path = /health/ready  (environments/base.yaml:30)
-    components.api.logs.keep = 10  (environments/production.yaml:34)
-    components.api.logs.max_size = 50MiB  (environments/production.yaml:33)
-    components.api.migrate = ["./neuroca","migrate"]  (environments/base.yaml:28)
-    components.api.replicas = 2  (environments/production.yaml:26)
-    components.api.secrets.NEUROCA_SECRET_KEY = env:NEUROCA_SECRET_KEY  (environments/production.yaml:31)
-    components.worker.artifact = bundled  (environments/base.yaml:38)
-    components.worker.command = ["./neuroca","worker"]  (environments/base.yaml:39)
-    components.worker.drain = 30s  (environments/production.yaml:36)
-    components.worker.env.NEUROCA_DB_URL = sqlite://${data_dir}/nca.db  (environments/base.yaml:34)
-    components.worker.env.NEUROCA_ENV = production  (environments/production.yaml:38)
-    components.worker.env.NEUROCA_LOG_LEVEL = info  (environments/base.yaml:32)
-    components.worker.port = false  (environments/base.yaml:40)
-    edge.listen = 127.0.0.1:8082  (environments/production.yaml:13)
-    edge.max_body = 16MiB  (environments/base.yaml:15)
-    edge.metrics_listen = 127.0.0.1:9092  (environments/production.yaml:14)
-    edge.sticky.cookie = nca-revision  (environments/base.yaml:14)
-    project = nca  (environments/base.yaml:6)
-    rollout.deadline = 15m  (environments/production.yaml:21)
-    rollout.rollback_window = 1h  (environments/production.yaml:22)
-    rollout.strategy = blue_green  (environments/base.yaml:19)
-    rollout.watch = 30s  (environments/production.yaml:20)
-    target = local  (environments/base.yaml:9)
-    "#);
+    assert_snapshot!(lines.join("\n"));
 }
 
 #[test]

@@ -1,0 +1,46 @@
+//! Rollouts that cannot work, and the steps that follow from what is written.
+
+use insta::assert_snapshot;
+
+use super::*;
+use crate::config::model::{Step, Strategy};
+use crate::config::units::Millis;
+
+fn rollout(lines: &str) -> String {
+    format!("{SMALL}rollout:\n  strategy: canary\n{lines}")
+}
+
+#[test]
+fn steps_are_read_as_written() {
+    let text = rollout(
+        "  steps:\n    - {weight: 0, gate: true, header_routes: [{header: x-beta, value: '1', to: canary}]}\n    - {weight: 10, pause: 2m, mirror: 5}\n    - {weight: 50, analysis: false}\n",
+    );
+    let policy = resolved(&[&text]).environment.rollout;
+    assert_eq!(policy.strategy, Strategy::Canary);
+    assert!(policy.steps[0].gate && policy.steps[0].sends_by_header());
+    let second = Step { pause: Millis(120_000), mirror: 5, analysis: true, ..Step::weight(10) };
+    assert_eq!(policy.steps[1], second);
+    assert_eq!(policy.steps[2], Step::weight(50));
+}
+
+#[test]
+fn steps_that_cannot_work_are_refused() {
+    let text = rollout(
+        "  deadline: 5m\n  steps:\n    - {weight: 10, pause: 3m}\n    - {weight: 10, pause: 1m}\n    - {weight: 120}\n    - {weight: 50, mirror: 101, header_routes: [{header: 'x beta', value: '1', to: canary}]}\n",
+    );
+    assert_snapshot!(errors(&[&text]));
+}
+
+#[test]
+fn weights_that_do_not_rise_and_pauses_beyond_the_deadline_are_refused() {
+    let text = rollout(
+        "  deadline: 5m\n  steps:\n    - {weight: 25, pause: 3m}\n    - {weight: 10, pause: 3m}\n",
+    );
+    assert_snapshot!(errors(&[&text]));
+}
+
+#[test]
+fn steps_without_a_canary_are_refused() {
+    let text = format!("{SMALL}rollout:\n  steps: [{{weight: 10}}]\n");
+    assert_snapshot!(errors(&[&text]));
+}
