@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use neuroca_deploy_core::effect::Outcome;
+use neuroca_deploy_core::judge::Analysis;
 use neuroca_deploy_core::plan::Plan;
 use neuroca_deploy_core::rollout::Intent;
 use neuroca_deploy_engine::ports::{Metrics, StateStore, Who};
@@ -72,7 +73,7 @@ pub async fn drive(
         leave_to_a_person: !ctx.output.interactive && !is_detached(),
         stop: &stop,
     };
-    let metrics = metrics(site, store, &task).await?;
+    let metrics = metrics(ctx, site, store, &task).await?;
     let ports = Ports { target: target.as_ref(), store, clock: &clock, metrics: metrics.as_ref() };
     let who = who(manner.reason.clone());
     let run = async {
@@ -117,14 +118,22 @@ pub async fn drive(
 }
 
 /// The source of counts that the plan names: of this one, or of the one that was interrupted.
-async fn metrics(site: &Site, store: &dyn StateStore, task: &Task<'_>) -> Result<Box<dyn Metrics>> {
+async fn metrics(
+    ctx: &Context,
+    site: &Site,
+    store: &dyn StateStore,
+    task: &Task<'_>,
+) -> Result<Box<dyn Metrics>> {
+    let of = |plan: &Plan| site.metrics(&ctx.project, &plan.rollout.analysis);
     let open = match task {
-        Task::Apply(plan) => return site.metrics(&plan.rollout.analysis),
-        Task::Resume => {
-            store.unfinished().await.map_err(|e| Failure::of_store(e, &site.environment))?
-        }
+        Task::Apply(plan) => return of(plan),
+        Task::Resume => store.unfinished().await,
     };
-    site.metrics(&open.map(|open| open.plan.rollout.analysis).unwrap_or_default())
+    match open.map_err(|e| Failure::of_store(e, &site.environment))? {
+        Some(open) => of(&open.plan),
+        // The engine says that there is nothing to go on with.
+        None => site.metrics(&ctx.project, &Analysis::default()),
+    }
 }
 
 /// What a person or the system asked of the run.

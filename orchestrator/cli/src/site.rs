@@ -23,6 +23,7 @@ use neuroca_deploy_local::logs;
 pub use neuroca_deploy_local::logs::{Follower as LogFollower, LogSource as Log};
 use neuroca_deploy_local::secrets::{Key, SecretSource};
 use neuroca_deploy_local::{LocalTarget, StateDir, Store};
+use neuroca_deploy_prometheus::PrometheusMetrics;
 
 use crate::context::Context;
 use crate::error::{Exit, Failure, Result};
@@ -222,20 +223,28 @@ impl Site {
         Ok(Box::new(self.local(project)?))
     }
 
-    fn local(&self, project: &Project) -> Result<LocalTarget> {
-        // A rollback from elsewhere must not move the project: its certificates lie there.
+    /// Where relative paths begin. A rollback from elsewhere must not move the project: its
+    /// certificates lie there.
+    fn project_dir(&self, project: &Project) -> Result<PathBuf> {
         let known = self.database()?.setting("project").ok().flatten().map(PathBuf::from);
-        let dir = match known {
+        Ok(match known {
             Some(known) if !project.exists() => known,
             _ => project.dir.clone(),
-        };
+        })
+    }
+
+    fn local(&self, project: &Project) -> Result<LocalTarget> {
+        let dir = self.project_dir(project)?;
         LocalTarget::open(&self.state()?, &dir, &own_binary()?, &self.key)
             .map_err(|e| Failure::split(Exit::Failed, "target", &e.to_string()))
     }
 
     /// Where the counts come from that a judge is fed.
-    pub fn metrics(&self, _: &Analysis) -> Result<Box<dyn Metrics>> {
-        Ok(Box::new(NoCounts))
+    pub fn metrics(&self, project: &Project, analysis: &Analysis) -> Result<Box<dyn Metrics>> {
+        let Some(prometheus) = &analysis.prometheus else { return Ok(Box::new(NoCounts)) };
+        let metrics = PrometheusMetrics::new(prometheus, &self.project_dir(project)?)
+            .map_err(|e| Failure::split(Exit::Usage, "metrics", &e.to_string()))?;
+        Ok(Box::new(metrics))
     }
 
     /// What is there now; starts nothing.

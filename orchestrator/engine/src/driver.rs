@@ -116,7 +116,7 @@ impl<'a> Driver<'a> {
                 Ok(false)
             }
             Some(Counts::Came(answer)) => {
-                let again_ms = self.ports.clock.now_ms() + state.spec.analysis.interval.0 / 2;
+                let again_ms = self.ports.clock.now_ms() + state.spec.window_ms() / 2;
                 *counts = Some(Counts::Rests(again_ms));
                 self.came(state, answer).await
             }

@@ -104,6 +104,12 @@ impl Spec {
         .collect()
     }
 
+    /// The length of a window, in milliseconds: that of the edge, or of another source of counts.
+    pub fn window_ms(&self) -> u64 {
+        let analysis = &self.analysis;
+        analysis.prometheus.as_ref().map_or(analysis.interval, |source| source.interval).0
+    }
+
     /// Whether the judge has a say before step `n` is left.
     pub fn is_judged(&self, n: usize) -> bool {
         let split = |step: &Step| step.weight < 100 && (step.weight > 0 || step.sends_by_header());
