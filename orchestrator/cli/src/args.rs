@@ -75,6 +75,7 @@ pub enum Verb {
     Apply(commands::apply::Apply),
     Rollback(commands::rollback::Rollback),
     Rollout(commands::rollout::Rollout),
+    Judge(commands::judge::Judge),
     Status(commands::status::Status),
     History(commands::history::History),
     Diff(commands::diff::Diff),
@@ -101,6 +102,7 @@ impl Verb {
                 | Verb::Scale(_)
                 | Verb::Destroy(_)
                 | Verb::Logs(_)
+                | Verb::Judge(_)
         )
     }
 }

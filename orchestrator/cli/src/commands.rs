@@ -8,6 +8,7 @@ pub mod diff;
 pub mod doctor;
 pub mod history;
 pub mod init;
+pub mod judge;
 pub mod local;
 pub mod logs;
 pub mod man;

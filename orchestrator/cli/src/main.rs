@@ -61,6 +61,7 @@ fn run(cli: Cli, ctx: &Context) -> Result {
         Verb::Apply(command) => command.run(ctx),
         Verb::Rollback(command) => command.run(ctx),
         Verb::Rollout(command) => command.run(ctx),
+        Verb::Judge(command) => command.run(ctx),
         Verb::Status(command) => command.run(ctx),
         Verb::History(command) => command.run(ctx),
         Verb::Diff(command) => command.run(ctx),

@@ -3,6 +3,7 @@
 //!
 //! Lines come in as text and windows go out; it knows neither files nor what is made of a window.
 
+mod bounds;
 mod fields;
 mod json;
 #[cfg(test)]
@@ -50,16 +51,34 @@ fn wrong<T>(what: impl Into<String>, hint: impl Into<String>) -> Result<T, Wrong
 #[derive(Debug)]
 pub struct Recorded {
     components: Vec<String>,
+    ratios: Vec<String>,
     line: usize,
     open: Option<Window>,
     totals: Totals,
+    /// By component, whether its first line had a stable side.
+    compared: BTreeMap<String, bool>,
+    bounds: bounds::Seen,
 }
 
 impl Recorded {
     /// `components`: those that are judged. A line need not name its component when there is one.
-    pub fn new(components: impl IntoIterator<Item = String>) -> Self {
+    /// `ratios`: names of the proportions that are judged beside errors.
+    pub fn new(
+        components: impl IntoIterator<Item = String>,
+        ratios: impl IntoIterator<Item = String>,
+    ) -> Self {
+        let ratios = ratios.into_iter().collect();
         let components = components.into_iter().collect();
-        Self { components, line: 0, open: None, totals: Totals::default() }
+        let (totals, compared) = (Totals::default(), BTreeMap::new());
+        Self {
+            components,
+            ratios,
+            line: 0,
+            open: None,
+            totals,
+            compared,
+            bounds: bounds::Seen::default(),
+        }
     }
 
     /// Takes the next line; gives the windows that it completes, at most two.
@@ -81,16 +100,32 @@ impl Recorded {
         self.open.take()
     }
 
-    /// What is suspicious about the input as a whole, though no line of it is wrong.
-    pub fn doubts(&self) -> Option<&'static str> {
-        self.totals.are_likely().then_some(
-            "every window has more requests than the one before it: these look like running totals; \
-             a window has the counts of its own interval alone",
-        )
+    /// Lines that were taken, empty ones too.
+    pub fn lines(&self) -> usize {
+        self.line
+    }
+
+    /// Components without an old release: the first window of each has no `stable`.
+    pub fn alone(&self) -> impl Iterator<Item = &str> {
+        self.compared.iter().filter(|(_, compared)| !**compared).map(|(name, _)| name.as_str())
+    }
+
+    /// What to know about the input as a whole, though no line of it is wrong: which changes its
+    /// bounds can show of a latency that is judged with this tolerance, and what looks odd.
+    pub fn notes(&self, tolerance: Option<f64>) -> Vec<String> {
+        let mut notes = tolerance.map_or(Vec::new(), |tolerance| self.bounds.notes(tolerance));
+        if self.totals.are_likely() {
+            notes.push(
+                "every window has more requests than the one before it: these look like running \
+                 totals; a window has the counts of its own interval alone"
+                    .into(),
+            );
+        }
+        notes
     }
 
     fn take(&mut self, text: &str) -> Result<Vec<Window>, Wrong> {
-        let (end_ms, component, sides) = self.read(text)?;
+        let (end_ms, component, sides, compared) = self.read(text)?;
         let mut done = Vec::new();
         if let Some(open) = &self.open {
             let before = seconds(open.end_ms);
@@ -106,11 +141,20 @@ impl Recorded {
             }
             return twice(end_ms, &component);
         }
+        let was = *self.compared.entry(component.clone()).or_insert(compared);
+        if compared && !was {
+            return wrong(
+                format!("`stable` is given, and the first window of `{component}` had none"),
+                "an old release that got nothing is \"stable\": {\"requests\": 0, \"errors\": 0}; \
+                 without `stable` in the first window there is no old release to compare with",
+            );
+        }
         self.totals.add(end_ms, &component, &sides);
         let open = self.open.get_or_insert_with(|| Window { end_ms, components: BTreeMap::new() });
         if open.components.contains_key(&component) {
             return twice(end_ms, &component);
         }
+        self.bounds.add(&component, &sides);
         open.components.insert(component, sides);
         if open.components.len() == self.components.len() {
             done.extend(self.open.take());
@@ -118,7 +162,7 @@ impl Recorded {
         Ok(done)
     }
 
-    fn read(&self, text: &str) -> Result<(u64, String, Sides), Wrong> {
+    fn read(&self, text: &str) -> Result<(u64, String, Sides, bool), Wrong> {
         let json: Json = serde_json::from_str(text).map_err(|error| not_json(text, &error))?;
         let Json::Map(fields) = json else {
             return wrong(format!("{json} is no window"), SHAPE);
@@ -129,8 +173,8 @@ impl Recorded {
             match name.as_str() {
                 "t" => t = Some(time(&value)?),
                 "component" => component = Some(self.component(value)?),
-                "canary" => canary = Some(counts("canary", value)?),
-                "stable" => stable = Some(counts("stable", value)?),
+                "canary" => canary = Some(counts("canary", value, &self.ratios)?),
+                "stable" => stable = Some(counts("stable", value, &self.ratios)?),
                 _ => return unknown("", &name, &known),
             }
         }
@@ -151,8 +195,9 @@ impl Recorded {
                 );
             }
         };
+        let compared = stable.is_some();
         let sides = Sides { canary, stable: stable.unwrap_or_default() };
-        Ok((end_ms, component, same_bounds(sides)?))
+        Ok((end_ms, component, same_bounds(sides)?, compared))
     }
 
     fn component(&self, value: Json) -> Result<String, Wrong> {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use super::json::Json;
 use super::{Wrong, wrong};
 use crate::config::suggest;
-use crate::judge::window::{Counts, Sides, Slower};
+use crate::judge::window::{Counts, Ratio, Sides, Slower};
 
 /// Whole numbers up to here are the same in every JSON reader.
 const MOST: u64 = 1 << 53;
@@ -29,19 +29,22 @@ pub(super) fn time(value: &Json) -> Result<u64, Wrong> {
     Ok((seconds * 1000.0).round() as u64)
 }
 
-pub(super) fn counts(side: &str, value: Json) -> Result<Counts, Wrong> {
+/// One side's counts; `names` are the further proportions that the policy judges.
+pub(super) fn counts(side: &str, value: Json, names: &[String]) -> Result<Counts, Wrong> {
     let Json::Map(fields) = value else {
         let hint = format!("{side} is an object: {{\"requests\": 10, \"errors\": 0}}");
         return wrong(format!("`{side}` is {value}"), hint);
     };
-    let known = ["requests", "errors", "slower_than"];
+    let known = ["requests", "errors", "slower_than", "ratios"];
     let (mut requests, mut errors, mut slower) = (None, None, Vec::new());
+    let mut ratios = BTreeMap::new();
     for (name, value) in fields {
         let path = format!("{side}.{name}");
         match name.as_str() {
             "requests" => requests = Some(count(&path, &value)?),
             "errors" => errors = Some(count(&path, &value)?),
             "slower_than" => slower = bounds(&path, value)?,
+            "ratios" => ratios = self::ratios(&path, value, names)?,
             _ => return unknown(side, &name, &known),
         }
     }
@@ -81,7 +84,49 @@ pub(super) fn counts(side: &str, value: Json) -> Result<Counts, Wrong> {
         }
         latency.push(Slower { bound_us, of: requests, slower });
     }
-    Ok(Counts { requests, errors, latency, ratios: BTreeMap::new() })
+    Ok(Counts { requests, errors, latency, ratios })
+}
+
+fn ratios(path: &str, value: Json, names: &[String]) -> Result<BTreeMap<String, Ratio>, Wrong> {
+    let shape = "give each proportion by name: {\"NAME\": {\"of\": 10, \"bad\": 0}}";
+    let Json::Map(fields) = value else {
+        return wrong(format!("`{path}` is {value}"), shape);
+    };
+    let mut ratios = BTreeMap::new();
+    for (name, value) in fields {
+        let path = format!("{path}.{name}");
+        if !names.contains(&name) {
+            let hint = suggest(&name, names.iter().map(String::as_str)).unwrap_or_else(|| {
+                "proportions are named in rollout.analysis.prometheus.ratios".into()
+            });
+            return wrong(format!("`{path}` is not judged in this environment"), hint);
+        }
+        let Json::Map(fields) = value else {
+            return wrong(format!("`{path}` is {value}"), shape);
+        };
+        let mut ratio = Ratio::default();
+        let mut given = Vec::new();
+        for (field, value) in fields {
+            let n = count(&format!("{path}.{field}"), &value)?;
+            match field.as_str() {
+                "of" => ratio.of = n,
+                "bad" => ratio.bad = n,
+                _ => return unknown(&path, &field, &["of", "bad"]),
+            }
+            given.push(field);
+        }
+        if given.len() < 2 {
+            return wrong(format!("`{path}` lacks one of `of` and `bad`"), shape);
+        }
+        if ratio.bad > ratio.of {
+            return wrong(
+                format!("`{path}.bad` is {}, more than `{path}.of` ({})", ratio.bad, ratio.of),
+                "what is bad is counted in `of` too",
+            );
+        }
+        ratios.insert(name, ratio);
+    }
+    Ok(ratios)
 }
 
 /// A bound in seconds, as it is written.

@@ -6,7 +6,8 @@ fn read(lines: &[&str]) -> Result<Vec<Window>, Refused> {
 }
 
 fn read_for(components: &[&str], lines: &[&str]) -> Result<Vec<Window>, Refused> {
-    let mut recorded = Recorded::new(components.iter().map(ToString::to_string));
+    let mut recorded =
+        Recorded::new(components.iter().map(ToString::to_string), ["cache".to_string()]);
     let mut windows = Vec::new();
     for line in lines {
         windows.extend(recorded.line(line)?);
@@ -63,16 +64,36 @@ fn components_that_end_together_are_one_window() {
 }
 
 #[test]
+fn further_proportions_are_taken_by_their_names() {
+    let line = side(r#"{"requests": 9, "errors": 0, "ratios": {"cache": {"of": 5, "bad": 2}}}"#);
+    let windows = read(&[&line]).expect("valid");
+    let ratios = &windows[0].components["api"].canary.ratios;
+    assert_eq!(ratios["cache"], crate::judge::Ratio { of: 5, bad: 2 });
+}
+
+#[test]
+fn a_component_whose_first_window_has_no_stable_side_is_alone() {
+    let both = side(r#"{"requests": 1, "errors": 0}"#);
+    let lone = r#"{"t": 4, "canary": {"requests": 1, "errors": 0}}"#;
+    for (first, alone) in [(both.as_str(), 0), (lone, 1)] {
+        let mut recorded = Recorded::new(["api".to_string()], []);
+        recorded.line(first).expect("valid");
+        recorded.line(&lone.replace('4', "6")).expect("a side without requests may be left out");
+        assert_eq!(recorded.alone().count(), alone);
+    }
+}
+
+#[test]
 fn a_window_is_given_as_soon_as_it_is_complete() {
-    let mut recorded = Recorded::new(["api".to_string()]);
+    let mut recorded = Recorded::new(["api".to_string()], []);
     let given = recorded.line(r#"{"t": 1, "canary": {"requests": 1, "errors": 0}}"#);
     assert_eq!(given.expect("valid").len(), 1);
 }
 
 #[test]
 fn running_totals_are_suspected() {
-    let mut totals = Recorded::new(["api".to_string()]);
-    let mut counts = Recorded::new(["api".to_string()]);
+    let mut totals = Recorded::new(["api".to_string()], []);
+    let mut counts = Recorded::new(["api".to_string()], []);
     for n in 1..20 {
         let line = |canary: u64, stable: u64| {
             format!(
@@ -82,8 +103,8 @@ fn running_totals_are_suspected() {
         totals.line(&line(10 * n, 90 * n)).expect("valid");
         counts.line(&line(10 + n % 3, 90)).expect("valid");
     }
-    assert!(totals.doubts().is_some());
-    assert!(counts.doubts().is_none());
+    assert_eq!(totals.notes(None).len(), 1);
+    assert!(counts.notes(None).is_empty());
 }
 
 #[test]
@@ -115,6 +136,18 @@ fn every_bad_line_is_explained() {
         ),
         ("no bounds", vec![side(r#"{"requests": 9, "errors": 0, "slower_than": 3}"#)]),
         ("lone bound", vec![side(r#"{"requests": 9, "errors": 0, "slower_than": {"0.1": 0}}"#)]),
+        (
+            "unknown ratio",
+            vec![side(r#"{"requests": 9, "errors": 0, "ratios": {"cach": {"of": 1, "bad": 0}}}"#)],
+        ),
+        (
+            "half a ratio",
+            vec![side(r#"{"requests": 9, "errors": 0, "ratios": {"cache": {"of": 1}}}"#)],
+        ),
+        (
+            "bad ratio",
+            vec![side(r#"{"requests": 9, "errors": 0, "ratios": {"cache": {"of": 1, "bad": 2}}}"#)],
+        ),
         ("typing error", vec![side(r#"{"request": 10, "errors": 0}"#)]),
         ("unknown", vec![two.replace("\"t\"", "\"window\": 3, \"t\"")]),
         ("twice", vec![two.replace("\"t\"", "\"t\": 1, \"t\"")]),
@@ -126,6 +159,13 @@ fn every_bad_line_is_explained() {
         ("t in milliseconds", vec![two.replace("2,", "1700000000000,")]),
         ("falling t", vec![two.into(), two.replace("2,", "1.5,")]),
         ("the same t", vec![two.into(), two.into()]),
+        (
+            "a stable side that comes later",
+            vec![
+                two.into(),
+                side(r#"{"requests": 1, "errors": 0}"#).replace("\"t\": 2", "\"t\": 4"),
+            ],
+        ),
         ("another component", vec![two.replace("\"t\"", "\"component\": \"apii\", \"t\"")]),
     ];
     let told: Vec<String> = cases
