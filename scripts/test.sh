@@ -38,6 +38,8 @@ fi
 command -v python3 >/dev/null ||
     missing "python3" "tests that deploy a program in another language (examples/hello)"
 command -v curl >/dev/null || missing "curl" "tests of what a client that is not ours sees"
+command -v prometheus >/dev/null ||
+    missing "prometheus" "counts of requests from a real Prometheus (Debian: apt-get install prometheus)"
 [[ $(id -u) -eq 0 ]] ||
     missing "root" "cgroup limits, and files that another user must not be able to read"
 say_left_out

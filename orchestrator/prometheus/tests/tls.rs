@@ -53,7 +53,10 @@ fn https_needs_a_certificate_that_the_machine_trusts() {
         || tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
 
     // SAFETY: this binary has this test alone, and no thread that reads the environment yet.
-    unsafe { std::env::set_var("SSL_CERT_FILE", &pem) };
+    unsafe {
+        std::env::set_var("SSL_CERT_FILE", &pem);
+        std::env::remove_var("SSL_CERT_DIR");
+    }
     runtime().block_on(async {
         let ask = async |url: &str| {
             let metrics = PrometheusMetrics::new(&hourly(url), Path::new(".")).expect("settings");
