@@ -95,7 +95,7 @@ pub async fn drive(
         (Ended::Run(Err(error @ EngineError::Undecided { .. })), _) => {
             // Somebody has to watch the health of what already gets traffic.
             let log = site.detach(ctx, &["rollout", "resume", environment])?;
-            progress.note(&format!("it is watched without this terminal; see {}", log.display()));
+            ctx.output.note(&format!("it is watched without this terminal; see {}", log.display()));
             Err(Failure::of_engine(error, environment))
         }
         (Ended::Run(Err(error)), Asked::Terminate) => {

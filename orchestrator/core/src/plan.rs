@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 pub use changes::{Change, ChangeKind, Origin};
 
 use crate::config::model::{Step, Strategy};
+use crate::config::units::Millis;
 use crate::digest::Digest;
 use crate::release::{Release, ReleaseId};
 use crate::rollout::Spec;
@@ -117,15 +118,15 @@ impl Plan {
                     format!("{name}: {from} is STOPPED FIRST, then {to} is started; requests are refused in between")
                 }
                 (Some(from), Some(to)) if self.rollout.strategy == Strategy::Canary && !self.rollout.rollback => format!(
-                    "{name}: {to} starts beside {from}, gets {}; {from} drains up to {} s and stays warm for {} s",
+                    "{name}: {to} starts beside {from}, gets {}; {from} drains up to {} and stays warm for {}",
                     weights(&self.rollout.steps),
-                    m.drain_ms / 1000,
-                    self.rollout.rollback_window_ms / 1000
+                    Millis(m.drain_ms),
+                    Millis(self.rollout.rollback_window_ms)
                 ),
                 (Some(from), Some(to)) => format!(
-                    "{name}: {to} starts beside {from}, gets all traffic once ready; {from} drains up to {} s and stays warm for {} s",
-                    m.drain_ms / 1000,
-                    self.rollout.rollback_window_ms / 1000
+                    "{name}: {to} starts beside {from}, gets all traffic once ready; {from} drains up to {} and stays warm for {}",
+                    Millis(m.drain_ms),
+                    Millis(self.rollout.rollback_window_ms)
                 ),
                 (None, Some(to)) => format!("{name}: {to} is new and gets its traffic once ready"),
                 (Some(from), None) => format!("{name}: {from} loses its traffic, drains and is stopped"),

@@ -146,7 +146,7 @@ pub fn block(state: &State, observed: &Observed, paint: Paint, now_ms: u64) -> V
 /// How much of a step's time is left, and what the deadline leaves when that is close.
 fn left(state: &State, now_ms: u64) -> String {
     let Phase::Holding(n) = state.phase else { return String::new() };
-    if state.paused {
+    if state.paused || state.waits_for_a_person(now_ms).is_some() {
         return String::new();
     }
     let gone = now_ms.saturating_sub(state.phase_ms);
