@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 
 use crate::error::EdgeError;
 use crate::metrics::Status;
+use crate::slots::SlotReport;
 use crate::table::Table;
 
 /// Talks to a running edge.
@@ -34,6 +35,11 @@ impl Control {
     /// Counters and the generation in force.
     pub async fn status(&self) -> Result<Status, EdgeError> {
         self.call(Method::GET, "/status", Vec::new()).await
+    }
+
+    /// What became of the requests that were sent in slot `since` and later.
+    pub async fn slots(&self, since: u64) -> Result<SlotReport, EdgeError> {
+        self.call(Method::GET, &format!("/slots/{since}"), Vec::new()).await
     }
 
     /// Ends the streams (SSE, WebSocket) of a revision.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue};
 
 use crate::metrics::{Counters, Metrics};
+use crate::slots::Unit;
 use crate::table::{ListenerKind, Table};
 use crate::tls::Tls;
 
@@ -20,10 +21,17 @@ pub struct Compiled {
 /// What belongs to one of the table's routes, in its order.
 pub struct Lookup {
     pub targets: Vec<Arc<Target>>,
-    /// Header, value, and the place among the targets.
-    pub asked: Vec<(HeaderName, HeaderValue, usize)>,
+    pub asked: Vec<Asked>,
     /// The place among the targets of who gets copies, and of how many in a hundred.
     pub mirror: Option<(usize, u8)>,
+}
+
+/// A header that asks for one of the targets.
+pub struct Asked {
+    pub header: HeaderName,
+    pub value: HeaderValue,
+    pub place: usize,
+    pub unit: Unit,
 }
 
 /// One revision of one route, as requests see it.
@@ -61,7 +69,12 @@ impl Compiled {
             let asked = route.header_routes.iter().filter_map(|asked| {
                 let header = HeaderName::try_from(&asked.header).ok()?;
                 let value = HeaderValue::try_from(&asked.value).ok()?;
-                Some((header, value, place(&asked.revision)?))
+                let place = place(&asked.revision)?;
+                // All that a revision without weight gets is this. Where requests are drawn for
+                // it too, only those are a sample.
+                let all = asked.share && route.backends[place].weight == 0;
+                let unit = if all { Unit::Request } else { Unit::Unsampled };
+                Some(Asked { header, value, place, unit })
             });
             let mirror = route.mirror.as_ref().and_then(|m| Some((place(&m.revision)?, m.percent)));
             Lookup { targets: targets.collect(), asked: asked.collect(), mirror }

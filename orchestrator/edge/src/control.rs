@@ -117,6 +117,12 @@ fn private(shared: &Shared, method: &Method, path: &str, body: &[u8]) -> Reply {
             shared.drain();
             json(&shared.status())
         }
+        (&Method::GET, path) if path.starts_with("/slots/") => {
+            match path["/slots/".len()..].parse() {
+                Ok(since) => json(&shared.metrics.slots(since)),
+                Err(_) => text(StatusCode::BAD_REQUEST, "not the number of a slot\n"),
+            }
+        }
         (&Method::POST, path) if path.starts_with("/end-streams/") => {
             shared.metrics.end_streams(&path["/end-streams/".len()..]);
             json(&())

@@ -15,6 +15,7 @@ use hyper::body::Incoming;
 use hyper::{Request, Response};
 
 use crate::compiled::Target;
+use crate::grpc;
 use crate::headers::{self, Peer, REQUEST_ID};
 use crate::log::AccessLine;
 use crate::metrics::Ended;
@@ -94,7 +95,7 @@ fn pick(
     };
     let target = lookup.targets[picked.place].clone();
     Ok(Going {
-        in_flight: InFlight::new(target.counters.clone(), line),
+        in_flight: InFlight::new(target.counters.clone(), line, picked.unit),
         target,
         cookie: picked.new_cookie,
         mirror: mirror::target(lookup, random),
@@ -132,6 +133,7 @@ impl Going {
             Ok(answer) => answer,
             Err(Failed(status, ended, text)) => {
                 self.in_flight.ends_with(ended);
+                self.in_flight.is_whole();
                 return own(status, text);
             }
         };
@@ -149,17 +151,19 @@ impl Going {
         if let Some(cookie) = self.cookie.and_then(|c| HeaderValue::try_from(c).ok()) {
             response.headers_mut().append(header::SET_COOKIE, cookie);
         }
-        let streams = response
-            .headers()
-            .get(header::CONTENT_TYPE)
-            .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
-        let end = streams.then(|| self.in_flight.becomes_stream());
-        let in_flight = self.in_flight;
+        let kind = response.headers().get(header::CONTENT_TYPE).map_or(&b""[..], |k| k.as_bytes());
+        let streams = kind.starts_with(b"text/event-stream");
+        let mut in_flight = self.in_flight;
+        if kind.starts_with(b"application/grpc") && grpc::is_failure(response.headers()) {
+            in_flight.fails();
+        }
+        let end = streams.then(|| in_flight.becomes_stream());
         response.map(|body| {
             let empty = body.is_end_stream();
             let mut lease = Some(lease);
             if let Some(lease) = lease.take_if(|_| empty) {
                 lease.give_back();
+                in_flight.is_whole();
             }
             Answer::Passed(Box::new(Passed { body, in_flight, lease, end }))
         })
@@ -179,7 +183,7 @@ impl Going {
             }
             let Some(bytes) = mirror::read(body).await else {
                 let text = "the request ended before its body did\n".into();
-                return Err(Failed(StatusCode::BAD_REQUEST, Ended::Status(400), text));
+                return Err(Failed(StatusCode::BAD_REQUEST, Ended::Aborted, text));
             };
             if let Some(progress) = &progress {
                 progress.waits_for_client.set(false);
@@ -277,7 +281,7 @@ fn broken(error: &hyper::Error) -> Failed {
             // Not the component's doing, and nobody is there to read this.
             Some(UploadError::Client(_)) => {
                 let text = "the request ended before its body did\n".into();
-                return Failed(StatusCode::BAD_REQUEST, Ended::Status(400), text);
+                return Failed(StatusCode::BAD_REQUEST, Ended::Aborted, text);
             }
             None => cause = error.source(),
         }

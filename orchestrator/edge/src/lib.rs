@@ -10,6 +10,7 @@ mod error;
 mod exposition;
 mod farewell;
 mod forward;
+mod grpc;
 mod headers;
 mod listen;
 mod log;
@@ -18,6 +19,7 @@ mod mirror;
 mod pick;
 mod pool;
 mod server;
+mod slots;
 mod table;
 mod tls;
 mod track;
@@ -28,6 +30,7 @@ pub use client::Control;
 pub use error::EdgeError;
 pub use metrics::{RevisionStatus, Status};
 pub use server::{EdgeOptions, run};
+pub use slots::{SlotCounts, SlotReport};
 pub use table::{
     Backend, HeaderRoute, Limits, Listener, ListenerKind, Mirror, Route, Sticky, Table, TlsFiles,
 };

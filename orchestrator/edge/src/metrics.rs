@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+use crate::slots::{self, SlotReport, Slots};
 use crate::table::Table;
 
 /// Upper bounds in seconds, log-spaced, four a factor of ten.
@@ -43,6 +44,8 @@ pub struct Counters {
     pub revision: String,
     pub in_flight: AtomicU64,
     pub streams: AtomicU64,
+    /// The same requests as a judge counts them.
+    pub slots: Slots,
     weight: AtomicU32,
     /// The last generation whose table names the revision.
     routed: AtomicU64,
@@ -111,8 +114,11 @@ impl Metrics {
             if let Some(counters) = all.get(&backend.revision) {
                 counters.weight.fetch_max(backend.weight, Relaxed);
                 counters.routed.store(table.generation, Relaxed);
+                counters.slots.open();
             }
         }
+        let unused = all.values().filter(|c| c.routed.load(Relaxed) < table.generation);
+        unused.for_each(|counters| counters.slots.close());
         let busy = |c: &Counters| c.in_flight.load(Acquire) + c.streams.load(Acquire) > 0;
         let routed = |c: &Counters| c.routed.load(Relaxed);
         let old = all.values().filter(|c| routed(c) < table.generation && !busy(c));
@@ -141,6 +147,25 @@ impl Metrics {
     /// By status, what the edge answered by itself.
     pub fn refusals(&self) -> BTreeMap<u16, u64> {
         self.refused.lock().expect("no panic while held").clone()
+    }
+
+    /// What a judge is told, from slot `since` on.
+    pub fn slots(&self, since: u64) -> SlotReport {
+        let all: Vec<_> =
+            self.revisions.lock().expect("no panic while held").values().cloned().collect();
+        let now_ms = slots::now_ms();
+        let revisions = all
+            .iter()
+            .map(|c| (c.revision.clone(), c.slots.read(since)))
+            .filter(|(_, slots)| !slots.is_empty());
+        SlotReport {
+            now_ms,
+            slot_ms: slots::SLOT_MS,
+            settle_ms: slots::SETTLE_MS,
+            oldest: (now_ms / slots::SLOT_MS).saturating_sub(slots::KEPT - 1),
+            bounds_us: slots::BOUNDS_US.to_vec(),
+            revisions: revisions.collect(),
+        }
     }
 
     /// A copy of everything, by revision.

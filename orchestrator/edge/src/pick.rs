@@ -4,7 +4,8 @@
 use http::HeaderMap;
 use http::header::COOKIE;
 
-use crate::compiled::Lookup;
+use crate::compiled::{Asked, Lookup};
+use crate::slots::Unit;
 use crate::table::{Route, Sticky, Table};
 
 /// The place of the route with the longest matching prefix; one that names the host goes before
@@ -39,6 +40,7 @@ fn is_prefix(prefix: &str, path: &str) -> bool {
 pub struct Picked {
     pub place: usize,
     pub new_cookie: Option<String>,
+    pub unit: Unit,
 }
 
 /// The revision for a request: header routes first, then the split. `random` is uniform.
@@ -52,9 +54,9 @@ pub fn backend(
     random: u64,
 ) -> Option<Picked> {
     let ready = |place: usize| !route.backends[place].addresses.is_empty();
-    let asked = lookup.asked.iter().find(|(header, value, _)| headers.get(header) == Some(value));
-    if let Some((_, _, place)) = asked {
-        return ready(*place).then_some(Picked { place: *place, new_cookie: None });
+    let asked = lookup.asked.iter().find(|asked| headers.get(&asked.header) == Some(&asked.value));
+    if let Some(&Asked { place, unit, .. }) = asked {
+        return ready(place).then_some(Picked { place, new_cookie: None, unit });
     }
     let serving = || {
         route.backends.iter().enumerate().filter(|(_, b)| b.weight > 0 && !b.addresses.is_empty())
@@ -63,18 +65,20 @@ pub fn backend(
     let mut new_cookie = None;
     // A client without an identity gets one only where there is something to stay with.
     let split = route.backends.len() > 1;
-    let point = match sticky.filter(|_| split) {
-        None => random,
-        Some(Sticky::Header(name)) => headers.get(name).map_or(random, |v| hash(v.as_bytes())),
+    let identity = match sticky.filter(|_| split) {
+        None => None,
+        // Without one, a request is a client that comes once.
+        Some(Sticky::Header(name)) => headers.get(name).map(|value| hash(value.as_bytes())),
         Some(Sticky::Cookie(name)) => match cookie(headers, name) {
-            Some(value) => hash(value.as_bytes()),
+            Some(value) => Some(hash(value.as_bytes())),
             None => {
                 let value = format!("{random:016x}");
                 new_cookie = Some(format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax"));
-                hash(value.as_bytes())
+                Some(hash(value.as_bytes()))
             }
         },
     };
+    let (point, unit) = identity.map_or((random, Unit::Request), |id| (id, Unit::Client(id)));
     // A client is a point between 0 and 1, whatever the weights add up to: while one weight rises
     // its end of the range moves outward only, and who is on that side stays there.
     let mut left = ((u128::from(point) * u128::from(total)) >> 64) as u64;
@@ -85,7 +89,7 @@ pub fn backend(
         }
         None => true,
     })?;
-    Some(Picked { place, new_cookie })
+    Some(Picked { place, new_cookie, unit })
 }
 
 fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {

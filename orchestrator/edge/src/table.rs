@@ -65,6 +65,10 @@ pub struct HeaderRoute {
     pub header: String,
     pub value: String,
     pub revision: String,
+    /// Whether these requests are the revision's share of the traffic. Those of who only wants to
+    /// try it are not, and are kept from a judge.
+    #[serde(default)]
+    pub share: bool,
 }
 
 /// A revision that gets copies of small requests; its answers are thrown away.

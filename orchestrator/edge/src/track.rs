@@ -12,9 +12,11 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
 
+use crate::grpc;
 use crate::log::AccessLine;
 use crate::metrics::{Counters, Ended};
 use crate::pool::Lease;
+use crate::slots::{Fate, Sample, Unit};
 
 /// Counts one request from when its revision was picked until it is dropped.
 pub struct InFlight {
@@ -26,20 +28,44 @@ pub struct InFlight {
     stream: Option<Duration>,
     bytes: u64,
     line: Option<AccessLine>,
+    sample: Option<Sample>,
+    fate: Fate,
 }
 
 /// Ready when a stream is to end.
 pub type End = Pin<Box<dyn Future<Output = ()>>>;
 
 impl InFlight {
-    pub fn new(counters: Arc<Counters>, line: Option<AccessLine>) -> Self {
+    pub fn new(counters: Arc<Counters>, line: Option<AccessLine>, unit: Unit) -> Self {
         counters.in_flight.fetch_add(1, Relaxed);
         let (started, era) = (Instant::now(), counters.era());
-        Self { counters, started, era, ended: Ended::Aborted, stream: None, bytes: 0, line }
+        let sample = counters.slots.sent(unit);
+        let (ended, fate) = (Ended::Aborted, Fate::Aborted);
+        Self { counters, started, era, ended, stream: None, bytes: 0, line, sample, fate }
     }
 
+    /// There is an answer, or none will come, or it broke off.
     pub fn ends_with(&mut self, ended: Ended) {
         self.ended = ended;
+        match ended {
+            Ended::Status(..500) | Ended::Aborted => {}
+            Ended::Status(_) | Ended::ConnectError | Ended::Timeout | Ended::Broken => self.fails(),
+        }
+        if let Some(sample) = self.sample.as_mut().filter(|_| ended != Ended::Aborted) {
+            self.counters.slots.answered(sample, self.started.elapsed());
+        }
+    }
+
+    /// The component failed, whatever the status says.
+    pub fn fails(&mut self) {
+        self.fate = Fate::Failed;
+    }
+
+    /// All of the answer is there: whoever leaves now has not given up.
+    pub fn is_whole(&mut self) {
+        if self.fate == Fate::Aborted && self.ended != Ended::Aborted {
+            self.fate = Fate::Good;
+        }
     }
 
     /// From here on it is a stream, which an operator's drain limit may end.
@@ -48,13 +74,25 @@ impl InFlight {
             // Never in neither of the two: a drain looks at both.
             self.counters.streams.fetch_add(1, Relaxed);
             self.counters.in_flight.fetch_sub(1, Release);
+            // That it goes on for hours is not to hold up a judge.
+            self.is_whole();
+            self.judge();
         }
         Box::pin(self.counters.clone().era_over(self.era))
     }
 }
 
+impl InFlight {
+    fn judge(&mut self) {
+        if let Some(sample) = self.sample.take() {
+            self.counters.slots.ended(sample, self.started.elapsed(), self.fate);
+        }
+    }
+}
+
 impl Drop for InFlight {
     fn drop(&mut self) {
+        self.judge();
         let took = self.started.elapsed();
         self.counters.record(self.ended, self.stream.unwrap_or(took));
         if let Some(line) = self.line.take() {
@@ -130,7 +168,11 @@ impl Passed {
         match &frame {
             Poll::Ready(Some(Ok(frame))) => {
                 self.in_flight.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
-                if self.body.is_end_stream() {
+                if frame.trailers_ref().is_some_and(grpc::is_failure) {
+                    self.in_flight.fails();
+                }
+                // Nobody asks for more after trailers.
+                if frame.is_trailers() || self.body.is_end_stream() {
                     self.give_back();
                 }
             }
@@ -145,6 +187,7 @@ impl Passed {
     }
 
     fn give_back(&mut self) {
+        self.in_flight.is_whole();
         if let Some(lease) = self.lease.take() {
             lease.give_back();
         }

@@ -85,6 +85,7 @@ async fn header_routes_reach_a_revision_without_weight() {
             header: "X-Preview".into(),
             value: "1".into(),
             revision: "b".into(),
+            share: false,
         });
         table
     });

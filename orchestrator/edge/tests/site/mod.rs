@@ -19,12 +19,12 @@ use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use neuroca_deploy_edge::*;
 
-/// A component: `/` says its name, `/events` streams, `/ws` echoes, `/slow` takes a second, POSTs
-/// are counted.
+/// A component: `/` says its name, `/events` streams, `/ws` echoes, `/slow` takes a second, `/500`
+/// answers with that, POSTs are counted.
 pub struct Component {
     pub name: &'static str,
     pub address: String,
@@ -99,11 +99,15 @@ async fn answer(
     }
     let id = request.headers().get("x-request-id").cloned();
     let post = request.method() == "POST";
+    let failing = request.uri().path() == "/500";
     let body = request.into_body().collect().await?.to_bytes();
     if post {
         posts.fetch_add(1, Ordering::SeqCst);
     }
     let mut response = Response::new(full(format!("{name} {}", body.len())));
+    if failing {
+        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    }
     if let Some(id) = id {
         response.headers_mut().insert("seen-request-id", id);
     }

@@ -105,6 +105,7 @@ fn header_routes(edge: &model::Edge, traffic: &Traffic, shares: &[Share]) -> Vec
             header: edge.preview_header.clone(),
             value: value.into(),
             revision: share.revision.0.clone(),
+            share: false,
         })
     });
     let declared = traffic.header_routes.iter().chain(&edge.header_routes).filter_map(|route| {
@@ -116,6 +117,7 @@ fn header_routes(edge: &model::Edge, traffic: &Traffic, shares: &[Share]) -> Vec
             header: route.header.clone(),
             value: route.value.clone(),
             revision: share.revision.0.clone(),
+            share: true,
         })
     });
     preview.chain(declared).collect()
