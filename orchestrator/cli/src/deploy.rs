@@ -86,6 +86,10 @@ pub async fn deploy(
         tell(ctx, plan, &Outcome::Deployed, 0, true);
         return Ok(Exit::Done);
     }
+    let goes_back = plan.rollout.rollback || plan.release.components.is_empty();
+    if !goes_back {
+        site.has_room()?;
+    }
     ctx.confirm(approved, deployment.question, deployment.command)?;
     carry_out(ctx, site, store, deployment, &driving.manner()).await
 }

@@ -188,7 +188,7 @@ impl Failure {
             .or_hint(|| format!("look for the cause with: neuroca-deploy doctor {environment}"))
     }
 
-    fn or_hint(mut self, hint: impl FnOnce() -> String) -> Self {
+    pub fn or_hint(mut self, hint: impl FnOnce() -> String) -> Self {
         self.hint.get_or_insert_with(hint);
         self
     }

@@ -36,8 +36,8 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return wrong_usage(&error, &args),
     };
-    trace(cli.global.verbose);
     let ctx = Context::new(&cli.global);
+    trace(cli.global.verbose, ctx.output.err.0);
     let streams = cli.verb.streams();
     let exit = match run(cli, &ctx) {
         Ok(exit) => exit,
@@ -83,6 +83,8 @@ fn own_process(args: &[OsString]) -> Option<ExitCode> {
     let _ = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new("info"))
         .with_writer(std::io::stderr)
+        // On a full disk the line is lost; telling so on stderr would panic.
+        .log_internal_errors(false)
         .with_ansi(false)
         .try_init();
     Some(match neuroca_deploy_local::processes::run(&args[1..])? {
@@ -118,7 +120,7 @@ fn wrong_usage(error: &clap::Error, args: &[OsString]) -> ExitCode {
     ExitCode::from(Exit::Usage as u8)
 }
 
-fn trace(verbose: u8) {
+fn trace(verbose: u8, color: bool) {
     let level = match verbose {
         0 => "warn",
         1 => "info,neuroca_deploy_engine=debug,neuroca_deploy_local=debug",
@@ -128,6 +130,8 @@ fn trace(verbose: u8) {
     let _ = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(level))
         .with_writer(std::io::stderr)
+        .log_internal_errors(false)
+        .with_ansi(color)
         .with_target(verbose > 1)
         .try_init();
 }

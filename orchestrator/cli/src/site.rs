@@ -136,6 +136,11 @@ impl Site {
         Ok(Box::new(SecretSource::new(&project.dir, key)))
     }
 
+    /// Tries whether state can be written.
+    pub fn try_writing(&self) -> Result<()> {
+        self.database()?.try_writing().map_err(|e| Failure::of_store(e, &self.environment))
+    }
+
     /// Takes the lock from whoever holds it.
     pub fn break_lock(&self) -> Result<()> {
         let broken = self.database()?.break_lock();
@@ -168,6 +173,23 @@ impl Site {
         })
     }
 
+    /// Refuses what is not urgent while the disk is full.
+    pub fn has_room(&self) -> Result<()> {
+        let state = self.state()?;
+        if state.has_room() {
+            return Ok(());
+        }
+        let free = state.free().unwrap_or(0) / 1024;
+        let what = format!("the disk is full: {free} KiB are free in {}", self.dir.display());
+        let mut hint = "make room, then run the same command again".to_string();
+        if state.has_reserve() {
+            let meanwhile =
+                format!("; meanwhile `neuroca-deploy rollback {}` works", self.environment);
+            hint.push_str(&meanwhile);
+        }
+        Err(Failure::new(Exit::Failed, "disk_full", what).hint(hint))
+    }
+
     /// Whether the target has the artifact already.
     pub fn has_artifact(&self, digest: &Digest) -> Result<bool> {
         Ok(stored(&self.state()?, digest).is_dir())
@@ -198,8 +220,8 @@ impl Site {
 
     /// Drains and stops everything. True when there was anything.
     pub async fn stop_everything(&self) -> Result<bool> {
-        let state = self.state()?;
-        self.apart(move || control::stop(&state)).await
+        let (state, exe) = (self.state()?, own_binary()?);
+        self.apart(move || control::stop(&state, &exe)).await
     }
 
     /// Waits in a thread: the adapter's control is synchronous, and a person may interrupt.
@@ -215,7 +237,7 @@ impl Site {
 
     fn of_control(&self, error: &ControlError) -> Failure {
         let hint = format!("look for the cause with: neuroca-deploy doctor {}", self.environment);
-        Failure::new(Exit::Failed, "processes", error.to_string()).hint(hint)
+        Failure::split(Exit::Failed, "processes", &error.to_string()).or_hint(|| hint)
     }
 
     /// The engine's target.
@@ -354,17 +376,14 @@ fn set_variable(name: &str) -> Option<std::ffi::OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
-/// The machine's clock, made to go forward only.
+/// The clock of this process; see `when::now_ms`.
 #[derive(Default)]
-pub struct SystemClock {
-    last: std::sync::atomic::AtomicU64,
-}
+pub struct SystemClock(());
 
 #[async_trait]
 impl Clock for SystemClock {
     fn now_ms(&self) -> u64 {
-        let now = crate::output::when::now_ms();
-        self.last.fetch_max(now, std::sync::atomic::Ordering::SeqCst).max(now)
+        crate::output::when::now_ms()
     }
 
     async fn sleep(&self, time: Duration) {

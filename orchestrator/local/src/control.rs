@@ -14,7 +14,7 @@ pub use crate::keeper::client::KeeperError;
 pub use crate::keeper::{KeeperStatus, ProcessStatus};
 
 use crate::artifacts::environment_for_programs;
-use crate::keeper::client;
+use crate::keeper::{self, client};
 use crate::layout::StateDir;
 use crate::logs;
 
@@ -28,6 +28,8 @@ const OWN_LOG_MAX: u64 = 5 * 1024 * 1024;
 pub enum ControlError {
     #[error("cannot start {exe}: {error}")]
     Start { exe: PathBuf, error: io::Error },
+    #[error("cannot write {log}: {error}\n  hint: make the state directory writable for this user")]
+    Log { log: PathBuf, error: io::Error },
     #[error("the supervisor did not come up within {} s; {log} says{lines}", COMES_UP.as_secs())]
     NotUp { log: PathBuf, lines: String },
     #[error("the upgrade did not end: {0}")]
@@ -53,13 +55,17 @@ pub fn ensure_running(state: &StateDir, exe: &Path) -> Result<(), ControlError> 
             keeper = start_keeper(state, exe)?;
         }
         if Instant::now() >= until {
-            let log = state.own_log();
-            let lines = logs::tail(&log, 10).unwrap_or_default();
-            let lines = lines.iter().map(|l| format!("\n  | {l}")).collect();
-            return Err(ControlError::NotUp { log, lines });
+            return Err(not_up(state));
         }
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+fn not_up(state: &StateDir) -> ControlError {
+    let log = state.own_log();
+    let lines = logs::tail(&log, 10).unwrap_or_default();
+    let lines = lines.iter().map(|l| format!("\n  | {l}")).collect();
+    ControlError::NotUp { log, lines }
 }
 
 /// Whether the environment's supervisor answers now, and there is a keeper to look after it.
@@ -73,14 +79,31 @@ pub fn status(state: &StateDir) -> Result<KeeperStatus, ControlError> {
 }
 
 /// Drains the edge, stops the components, ends all processes. True when there were any.
-pub fn stop(state: &StateDir) -> Result<bool, ControlError> {
+pub fn stop(state: &StateDir, exe: &Path) -> Result<bool, ControlError> {
     match client::stop(state) {
         Ok(()) => Ok(true),
         Err(KeeperError::Silent(_)) if UnixStream::connect(state.keeper_socket()).is_err() => {
-            Ok(false)
+            stop_remains(state, exe)
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Edge and components outlive a keeper that was killed; another one finds and stops them.
+fn stop_remains(state: &StateDir, exe: &Path) -> Result<bool, ControlError> {
+    if !keeper::has_remains(state) {
+        return Ok(false);
+    }
+    let mut keeper = start_keeper(state, exe)?;
+    let until = Instant::now() + COMES_UP;
+    while UnixStream::connect(state.keeper_socket()).is_err() {
+        if matches!(keeper.try_wait(), Ok(Some(_))) || Instant::now() >= until {
+            return Err(not_up(state));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    client::stop(state)?;
+    Ok(true)
 }
 
 /// Replaces keeper, supervisor and edge by the program at `exe`; no connection is dropped and no
@@ -126,8 +149,12 @@ pub(crate) fn start_keeper(
     if std::fs::metadata(&log).is_ok_and(|m| m.len() > OWN_LOG_MAX) {
         let _ = std::fs::rename(&log, log.with_extension("log.1"));
     }
-    let log =
-        OpenOptions::new().create(true).append(true).mode(0o600).open(&log).map_err(failed)?;
+    let log = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(&log)
+        .map_err(|error| ControlError::Log { log, error })?;
     let mut command = Command::new(exe);
     command
         .arg("__keeper")

@@ -6,7 +6,9 @@
 pub(crate) mod client;
 mod edge;
 mod protocol;
+mod pulse;
 mod record;
+mod remains;
 mod serve;
 mod sockets;
 mod start;
@@ -20,12 +22,14 @@ use rustix::process::{Signal, WaitOptions};
 use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM};
 
 pub use protocol::{KeeperStatus, ProcessStatus};
+pub(crate) use remains::are_there as has_remains;
 pub(crate) use sockets::send as hand_over;
 pub(crate) use start::{is_there, run};
 
 use crate::layout::StateDir;
 use crate::process_id::ProcessId;
 use edge::EdgeProcess;
+use pulse::Pulse;
 use sockets::Sockets;
 
 /// Pause before something that has just died is started again; the second time in a row it is
@@ -66,6 +70,8 @@ pub(crate) struct Keeper {
     edge_due: Due,
     next_edge: u64,
     upgrades: u64,
+    /// Whether a service manager started it and starts it again; see `local supervise`.
+    service: bool,
     ending: bool,
 }
 
@@ -74,6 +80,7 @@ pub(crate) struct Keeper {
 struct Supervised {
     id: Option<ProcessId>,
     due: Due,
+    pulse: Pulse,
 }
 
 /// When something that is gone is started again.
@@ -104,6 +111,7 @@ impl Keeper {
         self.control.set_nonblocking(true).map_err(io("the keeper's socket"))?;
         while !self.ending {
             self.reap();
+            self.feel_pulses();
             self.look_after_supervisor();
             self.look_after_edge();
             self.wait();

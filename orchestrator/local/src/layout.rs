@@ -5,6 +5,8 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::reserve;
+
 /// Most bytes of a socket's path; the smaller limit of Linux (107) and macOS (103).
 const SOCKET_PATH_MAX: usize = 103;
 
@@ -55,6 +57,7 @@ impl StateDir {
         for dir in [state.artifacts(), state.run(), state.logs(), state.data(), state.edge()] {
             private_dir(&dir).map_err(unusable)?;
         }
+        reserve::set_aside(&state);
         Ok(state)
     }
 
@@ -64,6 +67,21 @@ impl StateDir {
 
     pub fn database(&self) -> PathBuf {
         self.0.join("state.db")
+    }
+
+    /// [`write_atomically`] for a file without which nobody goes back: it may take the room that was set aside.
+    pub fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        match write_atomically(path, bytes) {
+            Err(error) if error.kind() == io::ErrorKind::StorageFull && reserve::give_up(self) => {
+                write_atomically(path, bytes)
+            }
+            result => result,
+        }
+    }
+
+    /// Room for when the disk is full.
+    pub fn reserve(&self) -> PathBuf {
+        self.0.join("reserve")
     }
 
     pub fn artifacts(&self) -> PathBuf {

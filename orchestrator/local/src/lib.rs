@@ -13,6 +13,7 @@ pub mod layout;
 pub mod logs;
 pub mod process_id;
 pub mod processes;
+mod reserve;
 pub mod secrets;
 mod shim;
 pub mod store;

@@ -30,6 +30,11 @@ impl ProcessId {
         start_of(self.pid) == Some(self.start)
     }
 
+    /// Whether it was stopped by a signal and waits for SIGCONT.
+    pub fn is_stopped(&self) -> bool {
+        stat_of(self.pid) == Some((b'T', self.start))
+    }
+
     /// Sends a signal; false when the process is gone.
     pub fn signal(&self, signal: Signal) -> bool {
         self.is_alive() && Pid::from_raw(self.pid).is_some_and(|p| kill_process(p, signal).is_ok())
@@ -84,23 +89,28 @@ impl ProcessId {
     }
 }
 
-#[cfg(target_os = "linux")]
 fn start_of(pid: i32) -> Option<u64> {
+    stat_of(pid).map(|(_, start)| start)
+}
+
+/// The state's letter and the start time of a process that is not just a zombie.
+#[cfg(target_os = "linux")]
+fn stat_of(pid: i32) -> Option<(u8, u64)> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name stands in parentheses and may contain anything, these too.
     let after = &stat[stat.rfind(')')? + 2..];
     let mut fields = after.split_ascii_whitespace();
-    match fields.next()? {
-        "Z" | "X" => None,
+    match fields.next()?.bytes().next()? {
+        b'Z' | b'X' => None,
         // State is field 3, so the start time, field 22, is the 19th after it.
-        _ => fields.nth(18)?.parse().ok(),
+        state => Some((state, fields.nth(18)?.parse().ok()?)),
     }
 }
 
 #[cfg(not(target_os = "linux"))]
-fn start_of(pid: i32) -> Option<u64> {
+fn stat_of(pid: i32) -> Option<(u8, u64)> {
     let pid = Pid::from_raw(pid)?;
-    rustix::process::test_kill_process(pid).is_ok().then_some(0)
+    rustix::process::test_kill_process(pid).is_ok().then_some((b'R', 0))
 }
 
 /// Identifies this boot of the machine.
@@ -138,6 +148,12 @@ mod tests {
         let id = ProcessId::of(child.id() as i32).expect("alive");
         assert!(id.is_alive());
         assert!(!ProcessId { start: id.start + 1, ..id }.is_alive());
+        assert!(!id.is_stopped());
+        assert!(id.signal(Signal::STOP));
+        while !id.is_stopped() {
+            std::thread::yield_now();
+        }
+        assert!(id.is_alive(), "stopped is not gone");
         child.kill().expect("killed");
         child.wait().expect("reaped");
         assert!(!id.is_alive());

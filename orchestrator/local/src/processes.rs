@@ -44,14 +44,29 @@ pub fn run(arguments: &[OsString]) -> Option<Result<u8, ProcessError>> {
 }
 
 /// Runs the keeper in the foreground, as a service manager wants it. Returns when it is told to
-/// stop, or at once when there is one already.
+/// stop. One that was started on demand makes place; another service does not, and is waited for.
 pub fn keep(state: &std::path::Path) -> Result<(), ProcessError> {
-    Ok(keeper::run(StateDir::create(state)?, false)?)
+    const LOOK: Duration = Duration::from_secs(1);
+    let state = StateDir::create(state)?;
+    let mut told = false;
+    while !keeper::run(state.clone(), false, true)? {
+        match keeper::client::leave(&state) {
+            // It lets go of its lock a moment later.
+            Ok(()) => std::thread::sleep(Duration::from_millis(5)),
+            Err(why) => {
+                if !std::mem::replace(&mut told, true) {
+                    tracing::warn!(%why, "waiting until nobody else looks after it");
+                }
+                std::thread::sleep(LOOK);
+            }
+        }
+    }
+    Ok(())
 }
 
 fn keeper_main(arguments: Arguments<'_>) -> Result<u8, ProcessError> {
     let state = arguments.state("__keeper")?;
-    keeper::run(state, arguments.has("--resume"))?;
+    keeper::run(state, arguments.has("--resume"), arguments.has("--service"))?;
     Ok(0)
 }
 

@@ -139,6 +139,16 @@ pub fn is_held(state: &StateDir, instance: &str) -> bool {
     flock(file.as_fd(), FlockOperation::NonBlockingLockShared).is_err()
 }
 
+/// What the shims that live say of themselves.
+pub fn held(state: &StateDir) -> Vec<Report> {
+    let Ok(listing) = std::fs::read_dir(state.run()) else { return Vec::new() };
+    let names = listing.flatten().map(|e| e.file_name().to_string_lossy().into_owned());
+    names
+        .filter_map(|name| report(state, name.strip_suffix(".lock")?))
+        .filter(|report| report.shim.is_alive())
+        .collect()
+}
+
 /// Runs what the order on standard input says, to its end. Returns the exit code of the shim.
 pub fn run(state: &StateDir, instance: &str) -> io::Result<u8> {
     // Not in the session of a terminal, nor in the group of whoever started this.
@@ -168,30 +178,29 @@ pub fn run(state: &StateDir, instance: &str) -> io::Result<u8> {
         started_ms: wall_ms(),
         ended: None,
     };
-    let record = state.instance_record(instance);
-    let mut log = LogFile::open(&order.log)?;
+    let mut log = LogFile::open(&order.log);
     let mut child = match Child::start(&order) {
         Ok(child) => child,
         Err(error) => {
             let why = format!("{}: {error}", order.command.first().map_or("", String::as_str));
             report.ended = Some(End::NotStarted(why));
-            say(&record, &report)?;
+            say(state, instance, &report)?;
             return Ok(0);
         }
     };
     report.process = Some(child.id);
-    say(&record, &report)?;
+    say(state, instance, &report)?;
 
     let end = watch(&order, &mut child, &mut log, &mut wake, &terminate)?;
     report.ended = Some(end);
-    say(&record, &report)?;
+    say(state, instance, &report)?;
     Ok(0)
 }
 
 /// Writes the report where a later supervisor finds it, and tells the one that waits now.
-fn say(record: &Path, report: &Report) -> io::Result<()> {
+fn say(state: &StateDir, instance: &str, report: &Report) -> io::Result<()> {
     let json = serde_json::to_vec(report).map_err(io::Error::other)?;
-    let written = write_atomically(record, &json);
+    let written = write_atomically(&state.instance_record(instance), &json);
     // Nobody listens any more when the supervisor was replaced.
     let mut out = io::stdout().lock();
     let _ = out.write_all(&json).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());

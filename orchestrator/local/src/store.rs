@@ -22,6 +22,7 @@ use neuroca_deploy_engine::ports::StoreError;
 use rusqlite::{Connection, ErrorCode};
 
 use crate::layout::StateDir;
+use crate::reserve;
 
 pub use retention::Pruned;
 pub use wanted::{Wanted, Warm};
@@ -39,16 +40,27 @@ impl Store {
     /// Opens the database, making or upgrading it if need be.
     pub fn open(state: &StateDir) -> Result<Self, StoreError> {
         let path = state.database();
-        let failed = |error| explain(state, error);
         let new = !path.exists();
-        let connection = Connection::open(&path).map_err(failed)?;
-        connection.busy_timeout(BUSY).map_err(failed)?;
-        if new {
-            private(&path).map_err(|e| StoreError::Failed(format!("{}: {e}", path.display())))?;
-        }
-        let store = Self { connection: Mutex::new(connection), state: state.clone() };
-        schema::prepare(&mut store.db(), state)?;
-        Ok(store)
+        let failed = |e: &io::Error| StoreError::Failed(format!("{}: {e}", path.display()));
+        let open = || {
+            let mut connection = Connection::open(&path)?;
+            connection.busy_timeout(BUSY)?;
+            if new {
+                private(&path).map_err(|e| failed(&e))?;
+            }
+            schema::prepare(&mut connection, state)?;
+            Ok(connection)
+        };
+        let connection = with_room(state, open).map_err(|error| error.told(state))?;
+        Ok(Self { connection: Mutex::new(connection), state: state.clone() })
+    }
+
+    /// Tries whether the database can be written.
+    pub fn try_writing(&self) -> Result<(), StoreError> {
+        self.write(|tx| {
+            tx.execute("UPDATE lock SET epoch = epoch", [])?;
+            Ok(())
+        })
     }
 
     pub fn state(&self) -> &StateDir {
@@ -72,26 +84,49 @@ impl Store {
     /// reads is what it writes upon.
     fn write<T>(
         &self,
-        change: impl FnOnce(&rusqlite::Transaction<'_>) -> Result<T, WriteError>,
+        change: impl Fn(&rusqlite::Transaction<'_>) -> Result<T, WriteError>,
     ) -> Result<T, StoreError> {
-        let mut db = self.db();
         let attempt = || {
+            let mut db = self.db();
             let tx = db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
             let value = change(&tx)?;
             tx.commit()?;
             Ok(value)
         };
-        attempt().map_err(|error| match error {
-            WriteError::Refused(error) => error,
-            WriteError::Sql(error) => explain(&self.state, error),
-        })
+        with_room(&self.state, attempt).map_err(|error| error.told(&self.state))
     }
+}
+
+/// Does it, and once more when the disk is full and there was room set aside for that.
+fn with_room<T>(
+    state: &StateDir,
+    attempt: impl Fn() -> Result<T, WriteError>,
+) -> Result<T, WriteError> {
+    match attempt() {
+        Err(WriteError::Sql(error)) if is_full(&error) && reserve::give_up(state) => attempt(),
+        result => result,
+    }
+}
+
+/// What SQLite says of a full disk depends on the file that could not grow.
+fn is_full(error: &rusqlite::Error) -> bool {
+    use ErrorCode::{CannotOpen, DiskFull, SystemIoFailure};
+    matches!(error.sqlite_error_code(), Some(DiskFull | SystemIoFailure | CannotOpen))
 }
 
 /// Why a transaction was not done.
 enum WriteError {
     Refused(StoreError),
     Sql(rusqlite::Error),
+}
+
+impl WriteError {
+    fn told(self, state: &StateDir) -> StoreError {
+        match self {
+            Self::Refused(error) => error,
+            Self::Sql(error) => explain(state, error),
+        }
+    }
 }
 
 impl From<rusqlite::Error> for WriteError {

@@ -29,6 +29,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::layout::StateDir;
+use crate::process_id::ProcessId;
 use crate::processes::own_executable;
 use crate::store::Store;
 use crate::{control, keeper};
@@ -108,9 +109,19 @@ pub fn run(state: StateDir, api: UnixListener) -> Result<(), SupervisorError> {
 /// runs a command. A service manager that starts its own is let go first.
 async fn keep_a_keeper(supervisor: &Arc<Supervisor>) {
     const LOOK: std::time::Duration = std::time::Duration::from_secs(1);
-    let mut missing = 0;
+    let (mut missing, mut stopped) = (0, false);
     while !*supervisor.stopping.borrow() {
         tokio::time::sleep(LOOK).await;
+        // Whoever started this process is the keeper; a stopped one can be neither asked nor missed.
+        let keeper = ProcessId::of(std::os::unix::process::parent_id() as i32);
+        if let Some(keeper) = keeper.filter(ProcessId::is_stopped) {
+            if std::mem::replace(&mut stopped, true) {
+                tracing::warn!(pid = keeper.pid, "the keeper was stopped; waking it");
+                keeper.signal(rustix::process::Signal::CONT);
+            }
+        } else {
+            stopped = false;
+        }
         // The lock is held to the very end of a keeper that stops everything.
         missing = if keeper::is_there(&supervisor.state) { 0 } else { missing + 1 };
         if missing >= 2 && !*supervisor.stopping.borrow() {

@@ -147,10 +147,10 @@ async fn stopping_ends_everything_and_starting_brings_it_back() {
     let machine = Machine::new().await;
     let release = machine.release(&[("api", machine.server("one"))]);
     machine.deploy(&release).await;
-    assert!(control::stop(&machine.state).expect("stopped"));
+    assert!(control::stop(&machine.state, &machine.exe).expect("stopped"));
     assert_eq!(machine.left_in_artifacts(), Vec::<i32>::new());
     assert!(machine.get("/").is_err(), "nobody listens");
-    assert!(!control::stop(&machine.state).expect("nothing to stop"));
+    assert!(!control::stop(&machine.state, &machine.exe).expect("nothing to stop"));
 
     control::ensure_running(&machine.state, &machine.exe).expect("started");
     machine.until("served again", |_| machine.get("/").is_ok_and(|a| a.0 == 200)).await;

@@ -183,12 +183,12 @@ fn examine(ctx: &Context, environment: &str, checks: &mut Checks) {
     secrets(ctx, &site, &resolved, checks);
     match site.state() {
         Err(failure) => return checks.failure("state", &failure),
-        Ok(_) => checks.good("state", format!("{} is private and writable", site.dir.display())),
+        Ok(_) => checks.good("state", format!("{} is private", site.dir.display())),
     }
     space(&site, checks);
     key(&site, checks);
-    match site.store() {
-        Ok(_) => checks.good("database", "it can be read and written"),
+    match site.try_writing() {
+        Ok(()) => checks.good("database", "it can be read and written"),
         Err(failure) => checks.failure("database", &failure),
     }
     let held = processes(&site, checks);
@@ -235,8 +235,7 @@ fn secrets(ctx: &Context, site: &Site, environment: &Environment, checks: &mut C
 }
 
 fn space(site: &Site, checks: &mut Checks) {
-    let Ok(found) = rustix::fs::statvfs(&site.dir) else { return };
-    let free = found.f_bavail.saturating_mul(found.f_frsize);
+    let Some(free) = site.state().ok().and_then(|state| state.free()) else { return };
     let mib = free / 1024 / 1024;
     if free < SPACE {
         let hint = "make room, or keep fewer releases with `retention`";

@@ -140,17 +140,12 @@ fn status(ctx: &Context, site: &Site) -> Result {
     Ok(Exit::Done)
 }
 
-/// The keeper in the foreground. One that was started on demand is waited for: it has the sockets.
+/// The keeper in the foreground. One that was started on demand makes place for it.
 fn supervise(ctx: &Context, environment: &str) -> Result {
     let site = Site::of_state(ctx, environment)?;
-    loop {
-        neuroca_deploy_local::processes::keep(&site.dir)
-            .map_err(|e| Failure::split(Exit::Failed, "keeper", &e.to_string()))?;
-        if !site.is_running()? {
-            return Ok(Exit::Done);
-        }
-        std::thread::sleep(std::time::Duration::from_secs(1));
-    }
+    neuroca_deploy_local::processes::keep(&site.dir)
+        .map_err(|e| Failure::split(Exit::Failed, "keeper", &e.to_string()))?;
+    Ok(Exit::Done)
 }
 
 impl Install {

@@ -1,5 +1,8 @@
 //! Times and durations as people read them.
 
+use std::sync::OnceLock;
+use std::time::Instant;
+
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -20,9 +23,14 @@ fn format(ms: u64, pattern: &str) -> String {
     at.to_zoned(TimeZone::system()).strftime(pattern).to_string()
 }
 
-/// Milliseconds since the Unix epoch.
+/// Milliseconds since the Unix epoch: by the machine's clock when this was first asked, and counted
+/// from there. Whoever sets that clock meanwhile makes no wait longer or shorter.
 pub fn now_ms() -> u64 {
-    u64::try_from(Timestamp::now().as_millisecond()).unwrap_or(0)
+    static BEGAN: OnceLock<(u64, Instant)> = OnceLock::new();
+    let (wall, began) = BEGAN.get_or_init(|| {
+        (u64::try_from(Timestamp::now().as_millisecond()).unwrap_or(0), Instant::now())
+    });
+    wall + began.elapsed().as_millis() as u64
 }
 
 /// `350ms`, `12s`, `3m 20s`, `5h 2m`, `3d 4h`.

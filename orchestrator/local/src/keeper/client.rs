@@ -47,6 +47,11 @@ pub(crate) fn upgrade(state: &StateDir, exe: &Path) -> Result<(), KeeperError> {
     ask(state, &Request::Upgrade { exe: exe.into() }, ANSWERS).map(|_| ())
 }
 
+/// Has a keeper that was started on demand make place for another.
+pub(crate) fn leave(state: &StateDir) -> Result<(), KeeperError> {
+    ask(state, &Request::Leave, ANSWERS).map(|_| ())
+}
+
 /// Returns when everything has ended.
 pub(crate) fn stop(state: &StateDir) -> Result<(), KeeperError> {
     ask(state, &Request::Stop, Duration::from_secs(3600)).map(|_| ())

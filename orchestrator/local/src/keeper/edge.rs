@@ -9,6 +9,7 @@ use rustix::process::Signal;
 
 use super::Keeper;
 use super::protocol::Listen;
+use super::pulse::Pulse;
 use super::start::pass_on;
 use crate::layout::StateDir;
 use crate::logs;
@@ -23,9 +24,14 @@ pub(super) struct EdgeProcess {
     pub number: u64,
     pub id: ProcessId,
     pub draining: bool,
+    pub pulse: Pulse,
 }
 
 impl EdgeProcess {
+    pub fn new(number: u64, id: ProcessId, draining: bool) -> Self {
+        Self { number, id, draining, pulse: Pulse::default() }
+    }
+
     pub fn remove_sockets(&self, state: &StateDir) {
         for path in [state.edge_socket(self.number), state.edge_handover(self.number)] {
             let _ = std::fs::remove_file(path);
@@ -87,7 +93,7 @@ impl Keeper {
             }
             std::thread::sleep(Duration::from_millis(2));
         }
-        Ok(EdgeProcess { number, id, draining: false })
+        Ok(EdgeProcess::new(number, id, false))
     }
 
     fn edge_evidence(&self, what: &str) -> String {

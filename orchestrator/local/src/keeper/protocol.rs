@@ -39,6 +39,9 @@ pub(crate) enum Request {
     Upgrade {
         exe: PathBuf,
     },
+    /// Ends, and nothing else: somebody is about to be the keeper instead. Refused by one that a
+    /// service manager would only start again.
+    Leave,
     /// Drains the edge, stops all components, ends everything.
     Stop,
 }

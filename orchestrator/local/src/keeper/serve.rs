@@ -1,6 +1,6 @@
 //! What the keeper does when it is asked.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use super::protocol::{Answer, KeeperStatus, Listen, ProcessStatus, Request};
-use super::{Keeper, end};
-use crate::layout::write_atomically;
+use super::{Keeper, end, remains};
+use crate::process_id::ProcessId;
 
 /// A request is one short line.
 const REQUEST_MAX: u64 = 64 * 1024;
 const ASKS_WITHIN: Duration = Duration::from_secs(2);
 /// Beyond the drain limit, until an edge is killed.
+const LOOKS_AGAIN: Duration = Duration::from_millis(200);
 const EDGE_ENDS: Duration = Duration::from_secs(3);
 
 impl Keeper {
@@ -41,6 +42,14 @@ impl Keeper {
             }
             Request::Listen { listen } => self.listen(listen),
             Request::Status => return Answer::Status(self.status()),
+            Request::Leave if self.service => {
+                Err("another service looks after this environment".to_string())
+            }
+            Request::Leave => {
+                tracing::info!("leaving; somebody else takes over");
+                self.ending = true;
+                Ok(())
+            }
             Request::Stop => {
                 self.stop_everything();
                 Ok(())
@@ -65,7 +74,8 @@ impl Keeper {
             return Err(why);
         }
         let json = serde_json::to_vec(&self.listen).unwrap_or_default();
-        write_atomically(&self.state.edge_listen(), &json)
+        self.state
+            .replace(&self.state.edge_listen(), &json)
             .map_err(|e| format!("cannot write {}: {e}", self.state.edge_listen().display()))
     }
 
@@ -109,8 +119,13 @@ impl Keeper {
             edge.remove_sockets(&self.state);
         }
         self.edges.clear();
+        let limit =
+            self.listen.as_ref().map_or(Duration::ZERO, |l| Duration::from_millis(l.drain_ms));
         if let Err(error) = self.stop_components() {
-            tracing::error!(%error, "components may still be running");
+            tracing::warn!(%error, "telling the components' shims to stop them");
+            if let Err(error) = remains::stop(&self.state, limit) {
+                tracing::error!(%error, "not everything was stopped");
+            }
         }
         if let Some(supervisor) = self.supervisor.id.take() {
             end(supervisor, Signal::TERM, Duration::from_secs(2));
@@ -122,17 +137,31 @@ impl Keeper {
 
     /// The supervisor answers when all of them are gone.
     fn stop_components(&self) -> std::io::Result<()> {
+        let gone = || std::io::Error::other("there is no supervisor that could stop components");
+        let supervisor = self.supervisor.id.filter(ProcessId::is_alive).ok_or_else(gone)?;
         let mut stream = UnixStream::connect(self.state.supervisor_socket())?;
         stream.write_all(
             b"POST /v1/stop HTTP/1.1\r\nhost: supervisor\r\nconnection: close\r\n\
               content-length: 0\r\n\r\n",
         )?;
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer)?;
-        if answer.starts_with(b"HTTP/1.1 200") {
-            return Ok(());
+        stream.set_read_timeout(Some(LOOKS_AGAIN))?;
+        let mut answer = [0; 12];
+        loop {
+            match stream.read_exact(&mut answer) {
+                Ok(()) if answer.starts_with(b"HTTP/1.1 200") => return Ok(()),
+                Ok(()) => return Err(std::io::Error::other("the supervisor did not stop them")),
+                // It takes as long as the components take, unless nobody is there to answer.
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    if supervisor.is_stopped() {
+                        supervisor.signal(Signal::CONT);
+                    }
+                    if !supervisor.is_alive() {
+                        return Err(gone());
+                    }
+                }
+                Err(error) => return Err(error),
+            }
         }
-        Err(std::io::Error::other("the supervisor did not stop them"))
     }
 }
 

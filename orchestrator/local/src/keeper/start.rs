@@ -24,16 +24,16 @@ use crate::processes::own_executable;
 /// A supervisor ends within it; one that does not may be killed at any time anyway.
 const SUPERVISOR_ENDS: Duration = Duration::from_secs(2);
 
-/// Runs the keeper. Returns at once when there is one already.
-pub(crate) fn run(state: StateDir, resumed: bool) -> Result<(), KeeperFailed> {
+/// Runs the keeper. Returns at once, with false, when there is one already.
+pub(crate) fn run(state: StateDir, resumed: bool, service: bool) -> Result<bool, KeeperFailed> {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::set_child_subreaper(Some(rustix::process::getpid())) {
         tracing::debug!(%error, "what is left behind goes to init");
     }
     let keeper = if resumed { resume(state)? } else { begin(state)? };
     match keeper {
-        Some(keeper) => keeper.run(),
-        None => Ok(()),
+        Some(keeper) => Keeper { service, ..keeper }.run().map(|()| true),
+        None => Ok(false),
     }
 }
 
@@ -69,7 +69,7 @@ fn begin(state: StateDir) -> Result<Option<Keeper>, KeeperFailed> {
             }
             Err(error) => tracing::warn!(number, %error, "the edge did not hand its sockets over"),
         }
-        edges.push(EdgeProcess { number, id, draining: false });
+        edges.push(EdgeProcess::new(number, id, false));
     }
     // All but the last one were draining when the former keeper was there.
     if let Some((_, draining)) = edges.split_last_mut() {
@@ -106,7 +106,7 @@ fn resume(state: StateDir) -> Result<Option<Keeper>, KeeperFailed> {
     let edges: Vec<EdgeProcess> = record
         .edges
         .into_iter()
-        .map(|(number, id)| EdgeProcess { number, id, draining: Some(number) != serving })
+        .map(|(number, id)| EdgeProcess::new(number, id, Some(number) != serving))
         .collect();
     let mut keeper = new(state, lock, control, api, sockets, edges, record.upgrades + 1)?;
     if let Some(old) = record.supervisor {
@@ -149,6 +149,7 @@ fn new(
         edge_due: Due::default(),
         next_edge,
         upgrades,
+        service: false,
         ending: false,
     })
 }
@@ -170,7 +171,10 @@ impl Keeper {
             command.stdin(Stdio::null()).spawn()
         });
         match spawned {
-            Ok(child) => self.supervisor.id = ProcessId::of(child.id() as i32),
+            Ok(child) => {
+                self.supervisor.id = ProcessId::of(child.id() as i32);
+                self.supervisor.pulse = Default::default();
+            }
             Err(error) => tracing::error!(%error, "cannot start the supervisor"),
         }
         if self.supervisor.id.is_none() {
@@ -195,6 +199,9 @@ impl Keeper {
         set_flags(&all, FdFlags::empty());
         let mut command = Command::new(exe);
         command.arg("__keeper").arg("--state").arg(self.state.path()).arg("--resume");
+        if self.service {
+            command.arg("--service");
+        }
         let error = command.exec();
         set_flags(&all, FdFlags::CLOEXEC);
         self.remember();

@@ -16,16 +16,13 @@ pub(super) struct LogFile {
 }
 
 impl LogFile {
-    pub fn open(order: &LogOrder) -> io::Result<Self> {
-        if let Some(folder) = order.file.parent() {
-            fs::create_dir_all(folder)?;
-        }
+    pub fn open(order: &LogOrder) -> Self {
         if order.fresh {
             let _ = fs::remove_file(&order.file);
         }
-        let file = append(&order.file)?;
-        let size = file.metadata()?.len();
-        Ok(Self { order: order.clone(), file: Some(file), size, lost: 0 })
+        let file = append(&order.file).ok();
+        let size = file.as_ref().and_then(|f| f.metadata().ok()).map_or(0, |m| m.len());
+        Self { order: order.clone(), file, size, lost: 0 }
     }
 
     /// Writes whole lines.
@@ -74,6 +71,9 @@ impl LogFile {
 }
 
 fn append(path: &Path) -> io::Result<File> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
     OpenOptions::new().create(true).append(true).mode(0o600).open(path)
 }
 
@@ -92,7 +92,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("x/0.log");
         let order = LogOrder { file: file.clone(), max_size: 20, keep: 2, fresh: false };
-        let mut log = LogFile::open(&order).expect("opened");
+        let mut log = LogFile::open(&order);
         for n in 0..8 {
             log.write(format!("line {n:04}\n").as_bytes());
         }

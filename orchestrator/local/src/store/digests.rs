@@ -41,7 +41,7 @@ impl Store {
             return;
         }
         let written = self.write(|tx| {
-            for (path, found, digest) in settled {
+            for (path, found, digest) in &settled {
                 let Some(path) = path.to_str() else { continue };
                 tx.execute(
                     "INSERT OR REPLACE INTO digests VALUES (?1, ?2, ?3, ?4, ?5, ?6)",

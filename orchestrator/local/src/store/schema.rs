@@ -3,7 +3,7 @@
 use neuroca_deploy_engine::ports::StoreError;
 use rusqlite::Connection;
 
-use super::explain;
+use super::WriteError;
 use crate::layout::StateDir;
 
 /// The version of the tables that this build reads and writes.
@@ -65,27 +65,26 @@ CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID
 ";
 
 /// Brings the tables to this version, or says why that cannot be.
-pub(super) fn prepare(db: &mut Connection, state: &StateDir) -> Result<(), StoreError> {
-    let failed = |error| explain(state, error);
-    let found: i64 = db.pragma_query_value(None, "user_version", |r| r.get(0)).map_err(failed)?;
+pub(super) fn prepare(db: &mut Connection, state: &StateDir) -> Result<(), WriteError> {
+    let found: i64 = db.pragma_query_value(None, "user_version", |r| r.get(0))?;
     if found > VERSION {
         return Err(StoreError::Unusable(format!(
             "the state database {} has version {found}, this neuroca-deploy reads up to {VERSION}\n  hint: \
              use the neuroca-deploy that wrote it, or a newer one",
             state.database().display()
-        )));
+        ))
+        .into());
     }
-    db.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL").map_err(failed)?;
+    db.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL")?;
     if found == VERSION {
         return Ok(());
     }
-    let tx =
-        db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(failed)?;
+    let tx = db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     // Another process may have made them while this one waited for the write lock.
-    let found: i64 = tx.pragma_query_value(None, "user_version", |r| r.get(0)).map_err(failed)?;
+    let found: i64 = tx.pragma_query_value(None, "user_version", |r| r.get(0))?;
     if found < 1 {
-        tx.execute_batch(TABLES).map_err(failed)?;
+        tx.execute_batch(TABLES)?;
     }
-    tx.pragma_update(None, "user_version", VERSION).map_err(failed)?;
-    tx.commit().map_err(failed)
+    tx.pragma_update(None, "user_version", VERSION)?;
+    Ok(tx.commit()?)
 }

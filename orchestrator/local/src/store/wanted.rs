@@ -40,6 +40,18 @@ impl Warm {
         }
     }
 
+    /// When it is over by the machine's clock as it is set now.
+    pub fn until_wall_ms(&self) -> u64 {
+        if self.boot == crate::process_id::boot_id() {
+            let left = self.until_boot_ms.saturating_sub(crate::process_id::boot_ms());
+            let until = crate::process_id::wall_ms() + left;
+            // The two clocks are not read at the same time: only what was set counts.
+            if until.abs_diff(self.until_ms) < 2_000 { self.until_ms } else { until / 1000 * 1000 }
+        } else {
+            self.until_ms
+        }
+    }
+
     /// Whether it is over.
     pub fn is_over(&self) -> bool {
         if self.boot == crate::process_id::boot_id() {

@@ -5,6 +5,7 @@ use neuroca_deploy_core::observed::{Observed, RevisionObserved};
 
 use super::Supervisor;
 use super::edges::Edge;
+use crate::store::Warm;
 
 impl Supervisor {
     pub(crate) async fn observe(&self) -> Observed {
@@ -27,7 +28,7 @@ impl Supervisor {
                 streams: numbers.streams,
                 requests: numbers.requests,
                 errors: numbers.errors,
-                warm_until_ms: revision.warm.as_ref().map(|w| w.until_ms),
+                warm_until_ms: revision.warm.as_ref().map(Warm::until_wall_ms),
             };
             (id.clone(), seen)
         });

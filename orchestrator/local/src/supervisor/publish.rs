@@ -12,7 +12,7 @@ use super::Supervisor;
 use super::edges::Edge;
 use super::launch::PROJECT_SETTING;
 use super::table::{self, Named};
-use crate::layout::{StateDir, write_atomically};
+use crate::layout::StateDir;
 
 /// How often a new edge or one that was away is looked for.
 const LOOK: Duration = Duration::from_secs(1);
@@ -123,7 +123,8 @@ impl Supervisor {
             // Known before it is in force, so that what the edge reports can always be told.
             self.store.put_generation(table.generation, &traffic).map_err(|e| e.to_string())?;
             let json = serde_json::to_vec(&table).map_err(|e| e.to_string())?;
-            write_atomically(&self.state.edge_table(), &json)
+            self.state
+                .replace(&self.state.edge_table(), &json)
                 .map_err(|e| format!("cannot write {}: {e}", self.state.edge_table().display()))?;
             published.next += 1;
             published.table = table;

@@ -268,7 +268,7 @@ impl Drop for Machine {
             let log = std::fs::read_to_string(self.state.own_log()).unwrap_or_default();
             eprintln!("--- {}\n{log}", self.state.own_log().display());
         }
-        let _ = control::stop(&self.state);
+        let _ = control::stop(&self.state, &self.exe);
         // Whatever a failed test left: all of it has the state directory in its command line, or
         // runs inside it.
         let mark = self.state.path().as_os_str().as_encoded_bytes().to_vec();

@@ -1,0 +1,65 @@
+//! Processes of ours that are stopped, or that are gone so that nobody can be asked: what runs goes on,
+//! and everything can still be stopped.
+
+mod common;
+
+use common::{Machine, kill, seen};
+use neuroca_deploy_local::control;
+use rustix::process::{Pid, Signal, kill_process};
+
+fn stop(pid: i32) {
+    kill_process(Pid::from_raw(pid).expect("a pid"), Signal::STOP).expect("stopped");
+}
+
+#[tokio::test]
+async fn one_that_was_stopped_is_woken() {
+    let machine = Machine::new().await;
+    let release = machine.release(&[("api", machine.server("one"))]);
+    machine.deploy(&release).await;
+    let revision = release.revision("api").expect("there");
+    let before = control::status(&machine.state).expect("running");
+    let (component, _) = machine.who();
+
+    stop(before.edges[0].pid);
+    // The client waits, and is not refused.
+    assert_eq!(machine.who().0, component);
+    stop(before.supervisor.as_ref().expect("there").pid);
+    machine.until("it answers", |o| seen(o, &revision).is_ready()).await;
+    stop(before.keeper.pid);
+    let after = control::status(&machine.state).expect("it answers");
+    let pids = |s: &control::KeeperStatus| {
+        let edges: Vec<i32> = s.edges.iter().map(|e| e.pid).collect();
+        (s.keeper.pid, s.supervisor.as_ref().map(|s| s.pid), edges)
+    };
+    assert_eq!(pids(&before), pids(&after), "nobody was replaced");
+}
+
+#[tokio::test]
+async fn components_are_stopped_though_no_supervisor_can_come_up() {
+    let machine = Machine::new().await;
+    let release = machine.release(&[("api", machine.server("one"))]);
+    machine.deploy(&release).await;
+    for end in ["", "-wal", "-shm"] {
+        let _ = std::fs::write(machine.state.path().join(format!("state.db{end}")), "damaged");
+    }
+    kill(control::status(&machine.state).expect("running").supervisor.expect("there").pid);
+    assert_eq!(machine.who().1, "one", "it goes on");
+    assert!(control::stop(&machine.state, &machine.exe).expect("stopped"));
+    assert_eq!(machine.left_in_artifacts(), Vec::<i32>::new());
+    assert!(machine.get("/").is_err(), "nobody listens");
+}
+
+#[tokio::test]
+async fn what_lost_its_keeper_is_found_and_stopped() {
+    let machine = Machine::new().await;
+    let release = machine.release(&[("api", machine.server("one"))]);
+    machine.deploy(&release).await;
+    let status = control::status(&machine.state).expect("running");
+    // The keeper first: it would start another supervisor.
+    kill(status.keeper.pid);
+    kill(status.supervisor.expect("there").pid);
+    assert_eq!(machine.who().1, "one", "it goes on");
+    assert!(control::stop(&machine.state, &machine.exe).expect("stopped"));
+    assert_eq!(machine.left_in_artifacts(), Vec::<i32>::new());
+    assert!(machine.get("/").is_err(), "nobody listens");
+}
