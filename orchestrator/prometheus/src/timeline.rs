@@ -9,6 +9,8 @@ use crate::trouble::Trouble;
 
 /// How far back the last count of a process is looked for that was away for a while.
 pub const MEMORY_MS: u64 = 600_000;
+/// Samples in a row after which whatever is scraped has been scraped once.
+const SETTLED: u64 = 2;
 
 /// Samples by time; where there is none, the query gave nothing.
 #[derive(Debug, Default)]
@@ -48,14 +50,23 @@ impl Timeline {
         })
     }
 
-    /// What each process added between two samples.
+    /// What each process added between two samples. One that is new began from 0, unless all that
+    /// is asked for is: a server that was just started meets old processes one after the other.
     pub fn added(&self, start_ms: u64, end_ms: u64) -> Result<Vec<Counts>, Trouble> {
         self.at(start_ms)?;
         let now = self.at(end_ms)?;
         let past = self.samples.range(end_ms.saturating_sub(MEMORY_MS)..=start_ms);
         let past: Vec<&Sample> = past.rev().filter_map(|(_, s)| s.as_ref().ok()).collect();
-        let last_of = |process| past.iter().find_map(|sample| sample.get(process));
-        Ok(now.iter().map(|(process, counts)| added(last_of(process), counts)).collect())
+        let step_ms = end_ms - start_ms;
+        let settled = (1..=SETTLED).all(|n| self.at(start_ms.saturating_sub(n * step_ms)).is_ok());
+        let one = |(process, counts)| {
+            let before = past.iter().find_map(|sample| sample.get(process));
+            match before {
+                None if !settled => added(Some(counts), counts),
+                _ => added(before, counts),
+            }
+        };
+        Ok(now.iter().map(one).collect())
     }
 
     fn at(&self, at_ms: u64) -> Result<&Sample, Trouble> {
@@ -112,11 +123,17 @@ mod tests {
 
     #[test]
     fn a_new_process_counts_from_zero_and_a_gone_one_not_at_all() {
-        let timeline = timeline(&[("a", "1000 1001 -"), ("b", "- 3 7")]);
-        assert_eq!(grown(&timeline, 2), Ok(4));
-        assert_eq!(grown(&timeline, 3), Ok(4));
-        let ends = Ends { first_ms: 3000, last_ms: 3000, step_ms: 1000 };
+        let timeline = timeline(&[("a", "1000 1001 1002 1003 -"), ("b", "- - - 3 7")]);
+        assert_eq!(grown(&timeline, 4), Ok(4));
+        assert_eq!(grown(&timeline, 5), Ok(4));
+        let ends = Ends { first_ms: 5000, last_ms: 5000, step_ms: 1000 };
         assert!(!timeline.lacks_past(ends));
+    }
+
+    #[test]
+    fn a_server_that_was_just_started_takes_no_old_process_for_a_new_one() {
+        let timeline = timeline(&[("a", "1000 1001 1002 1003"), ("b", "- 9000 9001 9002")]);
+        assert_eq!([2, 3, 4].map(|end| grown(&timeline, end)), [Ok(1), Ok(2), Ok(2)]);
     }
 
     #[test]
