@@ -11,6 +11,7 @@ mod latency;
 mod policy;
 mod proportion;
 pub mod recorded;
+pub mod slots;
 #[cfg(test)]
 mod tests;
 mod verdict;
