@@ -6,6 +6,9 @@ use crate::judge::Acceptance;
 use crate::observed::{Observed, RevisionObserved, Trouble};
 use crate::release::RevisionId;
 
+/// How long the router may report another split than the step's before that is asked for again.
+const ASK_AGAIN_MS: u64 = 2_000;
+
 /// The event that `observed` at `now_ms` amounts to in this state, if any. Without an observation
 /// only the deadline counts: no data moves neither way (invariant 7).
 pub fn assess(state: &State, observed: Option<&Observed>, now_ms: u64) -> Option<Event> {
@@ -27,10 +30,13 @@ fn look(state: &State, observed: &Observed, now_ms: u64) -> Option<Event> {
         Phase::BackStarting => back_starting(state, observed, waited),
         Phase::Clearing
         | Phase::Previewing
-        | Phase::Shifting(_)
         | Phase::Regaining(_)
-        | Phase::BackShifting => (observed.traffic.is_some() && observed.traffic == state.asked)
-            .then_some(Event::RouteObserved),
+        | Phase::BackShifting => routed(state, observed),
+        Phase::Shifting(_) => routed(state, observed).or_else(|| {
+            // While nobody drove, the old release was given everything; it may also be an edge
+            // that lags, and asking it again does no harm.
+            (observed.traffic.is_some() && waited >= ASK_AGAIN_MS).then_some(Event::RouteLost)
+        }),
         Phase::Holding(n) => holding(state, n, observed, waited),
         Phase::Watching => watching(state, observed, waited),
         Phase::Draining | Phase::ClearingDrain | Phase::BackDraining => {
@@ -38,6 +44,10 @@ fn look(state: &State, observed: &Observed, now_ms: u64) -> Option<Event> {
         }
         _ => None,
     }
+}
+
+fn routed(state: &State, observed: &Observed) -> Option<Event> {
+    (observed.traffic.is_some() && observed.traffic == state.asked).then_some(Event::RouteObserved)
 }
 
 fn to(m: &Move) -> Option<&RevisionId> {

@@ -64,7 +64,9 @@ fn apply(state: &mut State, event: &Event, now: u64) {
             );
         }
         (Phase::Holding(n), Event::StepPassed) if idle => enter(state, after(state, n), now),
-        (Phase::Holding(n), Event::RouteLost) if idle => enter(state, Phase::Shifting(n), now),
+        (Phase::Holding(n) | Phase::Shifting(n), Event::RouteLost) if idle => {
+            enter(state, Phase::Shifting(n), now);
+        }
         (Phase::Regaining(n), Event::RouteObserved) if idle => {
             enter(state, Phase::Shifting(n), now);
         }

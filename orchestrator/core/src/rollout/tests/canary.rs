@@ -114,6 +114,18 @@ fn a_split_that_is_gone_is_set_again() {
     assert_eq!((again.phase, weights(&again)), (Phase::Shifting(0), vec![90, 10]));
 }
 
+/// A driver that dies between asking for a weight and seeing it leaves this behind, once the
+/// supervisor has given everything to the old release.
+#[test]
+fn a_weight_that_was_taken_back_before_it_was_seen_is_asked_for_again() {
+    let state = State { asked: Some(split(10)), ..canary() };
+    let taken_back = ready(split(0));
+    assert_eq!(assess(&state, Some(&taken_back), 1_999), None, "an edge may lag");
+    assert_eq!(assess(&state, Some(&taken_back), 2_000), Some(Event::RouteLost));
+    let (again, _) = step(state, &Event::RouteLost, 2_000);
+    assert_eq!((again.phase, weights(&again)), (Phase::Shifting(0), vec![90, 10]));
+}
+
 #[test]
 fn after_a_silent_driver_the_old_release_has_everything_before_the_step_begins_again() {
     let mut state = holding(0);
