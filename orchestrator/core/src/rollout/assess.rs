@@ -28,10 +28,9 @@ fn look(state: &State, observed: &Observed, now_ms: u64) -> Option<Event> {
         }
         Phase::Swapping => starting(state.spec.starting(false), to, observed, waited),
         Phase::BackStarting => back_starting(state, observed, waited),
-        Phase::Clearing
-        | Phase::Previewing
-        | Phase::Regaining(_)
-        | Phase::BackShifting => routed(state, observed),
+        Phase::Clearing | Phase::Previewing | Phase::Regaining(_) | Phase::BackShifting => {
+            routed(state, observed)
+        }
         Phase::Shifting(_) => routed(state, observed).or_else(|| {
             // While nobody drove, the old release was given everything; it may also be an edge
             // that lags, and asking it again does no harm.
