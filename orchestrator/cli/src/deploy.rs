@@ -165,6 +165,30 @@ fn tell(ctx: &Context, plan: &Plan, outcome: &Outcome, spent: u64, noop: bool) {
     }
 }
 
+/// Waits as long as was asked for until nobody drives a rollout: what is planned before that would be
+/// stale afterwards.
+pub async fn wait_for_others(
+    ctx: &Context,
+    site: &Site,
+    store: &dyn StateStore,
+    driving: &Driving,
+) -> Result<()> {
+    const LOOK_EVERY: Duration = Duration::from_millis(50);
+    let fail = |e| Failure::of_store(e, &site.environment);
+    let (began, mut said) = (when::now_ms(), false);
+    while when::now_ms().saturating_sub(began) < driving.lock_timeout.0 {
+        if store.unfinished().await.map_err(fail)?.is_none() {
+            break;
+        }
+        let Some(holder) = store.holder().await.map_err(fail)? else { break };
+        if !std::mem::replace(&mut said, true) {
+            ctx.output.note(&format!("waiting for {holder} to end the rollout"));
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    Ok(())
+}
+
 /// An interrupted or running rollout of another plan is in the way.
 pub async fn refuse_unfinished(site: &Site, store: &dyn StateStore, plan: &Plan) -> Result<()> {
     let environment = &site.environment;

@@ -153,11 +153,17 @@ fn explain(state: &StateDir, error: rusqlite::Error) -> StoreError {
     let failed = |hint: &str| {
         StoreError::Failed(format!("cannot use the state database {path}: {error}\n  hint: {hint}"))
     };
-    match error.sqlite_error_code() {
+    let code = match error.sqlite_error().map(|e| e.extended_code) {
+        // A file that is shorter than its own header says was cut off.
+        Some(rusqlite::ffi::SQLITE_IOERR_SHORT_READ) => Some(ErrorCode::DatabaseCorrupt),
+        _ => error.sqlite_error_code(),
+    };
+    match code {
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
             StoreError::Unusable(format!(
-                "the state database {path} is damaged: {error}\n  hint: what runs goes on; restore the file \
-                 from a copy, or move it away and apply again"
+                "the state database {path} is damaged: {error}\n  hint: what runs goes on; \
+                 stop it (neuroca-deploy local stop ENV), put a copy in place of the file and start it \
+                 again, or move the file away and apply"
             ))
         }
         Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {

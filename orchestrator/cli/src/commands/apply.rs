@@ -1,6 +1,6 @@
 //! `apply`: does a plan, exactly, or says why not.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -11,7 +11,9 @@ use neuroca_deploy_engine::ports::StateStore;
 use crate::args::Selection;
 use crate::commands::plan::save;
 use crate::context::Context;
-use crate::deploy::{Deploying, Deployment, carry_out, deploy, detached, refuse_unfinished, show};
+use crate::deploy::{
+    Deploying, Deployment, carry_out, deploy, detached, refuse_unfinished, show, wait_for_others,
+};
 use crate::error::{Exit, Failure, Result};
 use crate::intents::{leave, until_ended};
 use crate::planning;
@@ -64,6 +66,7 @@ impl Apply {
                         ))
                         .hint(format!("neuroca-deploy apply --plan {}", file.display())));
                     }
+                    same_project(ctx, &plan, file)?;
                     let site = Site::new(ctx, &plan.project, &plan.environment)?;
                     let command = format!("neuroca-deploy apply --plan {}", file.display());
                     self.saved(ctx, &site, plan, &command).await
@@ -90,6 +93,9 @@ impl Apply {
         let store = site.store()?;
         let store = store.as_ref();
         let environment = &site.environment;
+        if !self.supersede {
+            wait_for_others(ctx, site, store, &self.flags.driving).await?;
+        }
         let open = store.unfinished().await.map_err(|e| Failure::of_store(e, environment))?;
         if self.supersede && open.is_some_and(|open| open.plan.digest() != plan.digest()) {
             show(ctx, &plan);
@@ -109,6 +115,9 @@ impl Apply {
     async fn files(&self, ctx: &Context, site: &Site) -> Result {
         let store = site.store()?;
         let store = store.as_ref();
+        if !self.supersede {
+            wait_for_others(ctx, site, store, &self.flags.driving).await?;
+        }
         let mut plan = planning::from_files(&ctx.project, site, store, &self.selection).await?;
         let command = format!("neuroca-deploy apply {}", site.environment);
         let open = store
@@ -179,6 +188,19 @@ impl Apply {
     async fn superseded(&self, ctx: &Context, site: &Site, store: &dyn StateStore) -> Result<()> {
         leave(site, store, &Intent::Supersede, self.flags.driving.reason.clone()).await?;
         until_ended(ctx, site, store, &self.flags.driving.manner()).await
+    }
+}
+
+/// Refuses a plan of another project than the one whose files are here: its artifacts are elsewhere.
+fn same_project(ctx: &Context, plan: &Plan, file: &Path) -> Result<()> {
+    match ctx.project.name_for(&plan.environment) {
+        Some(here) if here != plan.project => Err(Failure::usage(format!(
+            "{} is a plan for the project `{}`, not for `{here}`, which is here",
+            file.display(),
+            plan.project
+        ))
+        .hint("go to that project's folder, or pass --project DIR")),
+        _ => Ok(()),
     }
 }
 

@@ -4,7 +4,7 @@ use clap::Args;
 
 use crate::commands::scale::component_of;
 use crate::context::Context;
-use crate::deploy::{Deployment, Driving, deploy, refuse_unfinished};
+use crate::deploy::{Deployment, Driving, deploy, refuse_unfinished, wait_for_others};
 use crate::error::{Failure, Result};
 use crate::planning::{in_force, towards};
 use crate::site::Site;
@@ -33,6 +33,7 @@ impl Restart {
             let site = Site::of_state(ctx, &self.environment)?;
             let store = site.store()?;
             let store = store.as_ref();
+            wait_for_others(ctx, &site, store, &self.driving).await?;
             let (base, current) = in_force(store, &self.environment).await?;
             let mut release = current.filter(|r| !r.components.is_empty()).ok_or_else(|| {
                 Failure::usage(format!("nothing is deployed in {}", self.environment))

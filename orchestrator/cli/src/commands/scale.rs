@@ -4,7 +4,7 @@ use clap::Args;
 use neuroca_deploy_core::release::{ComponentRelease, Release};
 
 use crate::context::Context;
-use crate::deploy::{Deployment, Driving, deploy, refuse_unfinished};
+use crate::deploy::{Deployment, Driving, deploy, refuse_unfinished, wait_for_others};
 use crate::error::{Failure, Result, did_you_mean};
 use crate::planning::{in_force, towards};
 use crate::site::Site;
@@ -37,6 +37,7 @@ impl Scale {
             let site = Site::of_state(ctx, &self.environment)?;
             let store = site.store()?;
             let store = store.as_ref();
+            wait_for_others(ctx, &site, store, &self.driving).await?;
             let (_, current) = in_force(store, &self.environment).await?;
             let mut release = current.ok_or_else(|| {
                 Failure::usage(format!("nothing is deployed in {}", self.environment))

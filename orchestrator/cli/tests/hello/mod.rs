@@ -36,6 +36,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
     def log_message(self, *words): pass
+time.sleep(float(os.environ.get("SLOW", "0")))
 server = http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler)
 deaf = os.environ.get("DEAF")
 signal.signal(signal.SIGTERM, lambda *_: deaf or threading.Thread(target=server.shutdown).start())
@@ -43,17 +44,23 @@ print("listening as", os.environ.get("GREETING"), flush=True)
 server.serve_forever()
 "#;
 
+pub const BINARY: &str = env!("CARGO_BIN_EXE_neuroca-deploy");
+
 /// A project, and whatever it started: that is stopped when this goes.
 pub struct Hello {
     folder: tempfile::TempDir,
     pub port: u16,
+    /// Words before each command, for example those that give it mounts of its own.
+    pub before: Vec<String>,
+    /// Variables of each command.
+    pub variables: Vec<(String, String)>,
 }
 
 impl Hello {
     pub fn new() -> Self {
         let folder = tempfile::Builder::new().prefix("hello").tempdir().expect("a folder");
         let port = free_port();
-        let hello = Self { folder, port };
+        let hello = Self { folder, port, before: Vec::new(), variables: Vec::new() };
         hello.write("app/server.py", SERVER);
         hello.write(
             "environments/base.yaml",
@@ -91,8 +98,10 @@ impl Hello {
     }
 
     pub fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_neuroca-deploy"));
+        let mut all = self.before.iter().map(String::as_str).chain([BINARY]);
+        let mut command = Command::new(all.next().expect("one at least"));
         command
+            .args(all)
             .args(words)
             .current_dir(self.path())
             .stdin(Stdio::null())
@@ -100,7 +109,8 @@ impl Hello {
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", self.path())
             .env("USER", "tester")
-            .env("NEUROCA_DEPLOY_STATE_DIR", self.path().join("state"));
+            .env("NEUROCA_DEPLOY_STATE_DIR", self.path().join("state"))
+            .envs(self.variables.iter().cloned());
         command
     }
 
@@ -192,7 +202,7 @@ impl Hello {
 
 impl Drop for Hello {
     fn drop(&mut self) {
-        if self.state().exists() {
+        if self.state().exists() || !self.before.is_empty() {
             let _ = self.run(&["local", "stop", "development"]);
         }
     }
@@ -229,4 +239,10 @@ pub fn free_port() -> u16 {
 pub fn signal(child: &Child, signal: rustix::process::Signal) {
     let pid = rustix::process::Pid::from_child(child);
     rustix::process::kill_process(pid, signal).expect("it is there");
+}
+
+/// SIGKILL of a process of the environment.
+pub fn kill(pid: Option<i64>) {
+    let pid = pid.and_then(|pid| rustix::process::Pid::from_raw(pid as i32)).expect("a pid");
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("it was there");
 }

@@ -37,7 +37,8 @@ impl Store {
             .iter()
             .filter(|(_, m, _)| changed(m).max(modified(m)) + SETTLED_AFTER_NS < now)
             .collect();
-        if settled.is_empty() {
+        // Not worth the room that is set aside for going back.
+        if settled.is_empty() || !self.state.has_room() {
             return;
         }
         let written = self.write(|tx| {

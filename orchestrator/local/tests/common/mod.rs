@@ -171,7 +171,12 @@ impl Machine {
         let shares = release.components.iter().filter(|(_, c)| c.spec.port).map(|(name, c)| {
             (name.clone(), vec![Share { revision: c.revision(name), weight: 100, canary: false }])
         });
-        Traffic { settings: release.id(), shares: shares.collect() }
+        Traffic {
+            settings: release.id(),
+            shares: shares.collect(),
+            header_routes: Vec::new(),
+            mirror: 0,
+        }
     }
 
     pub async fn deploy(&self, release: &Release) {
