@@ -27,17 +27,11 @@ pub use verdict::{Acceptance, Alarm, Lack, Lacking, Metric, Verdict};
 use wealth::Schedule;
 pub use window::{Compared, Counts, Ratio, Sides, Slower, Window};
 
-/// Evidence for promotion is not held beyond this many times what full promotion asks for.
-const HELD: f64 = 10.0;
-
 /// Holds evidence about the components of one rollout. The same windows in the same order give the
 /// same judge.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Judge {
-    ln_beta: f64,
-    /// What the evidence of one metric of one component has to reach for an alarm.
-    worse_bound: f64,
-    min_requests: u64,
+    analysis: Analysis,
     schedule: Schedule,
     components: BTreeMap<String, Component>,
     windows: u64,
@@ -51,19 +45,14 @@ impl Judge {
     /// A judge of these components, who has seen nothing.
     pub fn new(analysis: &Analysis, components: impl IntoIterator<Item = String>) -> Self {
         let names: BTreeSet<String> = components.into_iter().collect();
-        // Of no chance at all there is no evidence, and of certainty no bound.
-        let alpha = analysis.alpha.fraction().clamp(1e-6, 0.5);
-        let beta = analysis.beta.fraction().clamp(1e-6, 0.5);
-        let ln_most = (HELD / beta).ln();
-        let components: BTreeMap<_, _> =
-            names.into_iter().map(|name| (name, Component::new(analysis, ln_most))).collect();
-        let metrics: usize = components.values().map(|c| c.metrics()).sum();
+        let count = names.len();
         Self {
-            ln_beta: beta.ln(),
-            worse_bound: metrics.max(1) as f64 / alpha,
-            min_requests: analysis.min_requests.into(),
+            analysis: analysis.clone(),
             schedule: Schedule::new(analysis.restart_every.0, analysis.copies()),
-            components,
+            components: names
+                .into_iter()
+                .map(|name| (name, Component::new(analysis, count)))
+                .collect(),
             windows: 0,
             ignored: 0,
             refused: 0,
@@ -106,12 +95,12 @@ impl Judge {
 
     fn crossed(&self, at_ms: u64) -> Option<Alarm> {
         self.components.iter().find_map(|(name, component)| {
-            component.crossed(&self.schedule, self.worse_bound).map(|found| Alarm {
+            component.crossed(&self.schedule).map(|found| Alarm {
                 component: name.clone(),
                 metric: found.metric,
                 at_ms,
                 evidence: found.evidence,
-                bound: self.worse_bound,
+                bound: found.bound,
                 canary: found.canary,
                 stable: (!component.alone).then_some(found.stable),
                 bounds_us: found.bounds_us,
@@ -133,22 +122,19 @@ impl Judge {
         if lacks.is_empty() { Acceptance::Accepted } else { Acceptance::Missing(lacks.join("; ")) }
     }
 
-    /// What is missing for `weight` percent. Evidence has to reach `(1/beta)^(weight/100)`.
+    /// What is missing for `weight` percent.
     pub fn lacks(&self, weight: u32) -> Vec<Lack> {
-        let bound = self.better_bound(weight);
+        let bound = self.analysis.acceptance_bound(weight);
+        let min_requests = self.analysis.min_requests.into();
         self.components
             .iter()
             .flat_map(|(name, component)| {
                 component
-                    .lacks(bound, self.min_requests)
+                    .lacks(bound, min_requests)
                     .into_iter()
                     .map(|what| Lack { component: name.clone(), what })
             })
             .collect()
-    }
-
-    fn better_bound(&self, weight: u32) -> f64 {
-        (-self.ln_beta * f64::from(weight.min(100)) / 100.0).exp()
     }
 
     pub fn verdict(&self) -> Verdict {
@@ -164,8 +150,8 @@ impl Judge {
     /// Everything, for people and for JSON.
     pub fn evidence(&self) -> Evidence {
         let components = self.components.iter().map(|(name, component)| {
-            let bounds = (self.worse_bound, self.better_bound(100));
-            (name.clone(), component.evidence(&self.schedule, bounds))
+            let bound = self.analysis.acceptance_bound(100);
+            (name.clone(), component.evidence(&self.schedule, bound))
         });
         Evidence {
             verdict: self.verdict(),

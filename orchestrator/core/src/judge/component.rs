@@ -18,19 +18,28 @@ pub struct Component {
     errors: Proportion,
     latency: Option<Latency>,
     ratios: BTreeMap<String, Proportion>,
+    errors_bound: f64,
+    /// Of latency and of each ratio.
+    other_bound: f64,
 }
+
+/// Evidence for promotion is not held beyond this many times what full promotion asks for.
+const HELD: f64 = 10.0;
 
 /// A metric that is worse than tolerated.
 pub struct Crossed {
     pub metric: Metric,
     pub evidence: f64,
+    pub bound: f64,
     pub canary: Ratio,
     pub stable: Ratio,
     pub bounds_us: Option<(u64, u64)>,
 }
 
 impl Component {
-    pub fn new(analysis: &Analysis, ln_most: f64) -> Self {
+    /// One of so many components.
+    pub fn new(analysis: &Analysis, components: usize) -> Self {
+        let ln_most = (HELD * analysis.acceptance_bound(100)).ln();
         Self {
             alone: false,
             errors: Proportion::new(analysis, ln_most),
@@ -39,17 +48,19 @@ impl Component {
                 .ratios()
                 .map(|name| (name.clone(), Proportion::new(analysis, ln_most)))
                 .collect(),
+            errors_bound: analysis.alarm_bound(&Metric::Errors, components),
+            other_bound: analysis.alarm_bound(&Metric::Latency, components),
         }
     }
 
-    pub fn metrics(&self) -> usize {
-        1 + usize::from(self.latency.is_some()) + self.ratios.len()
+    fn alarm_bound(&self, metric: &Metric) -> f64 {
+        if *metric == Metric::Errors { self.errors_bound } else { self.other_bound }
     }
 
-    pub fn start(&mut self, copies: u32) {
-        self.errors.start(copies);
-        self.latency.iter_mut().for_each(|latency| latency.start(copies));
-        self.ratios.values_mut().for_each(|ratio| ratio.start(copies));
+    pub fn start(&mut self, stake: f64) {
+        self.errors.start(stake);
+        self.latency.iter_mut().for_each(|latency| latency.start(stake));
+        self.ratios.values_mut().for_each(|ratio| ratio.start(stake));
     }
 
     /// Takes a window's counts; gives how many of them cannot be and were left out.
@@ -73,20 +84,21 @@ impl Component {
         std::iter::once((Metric::Errors, &self.errors)).chain(ratios)
     }
 
-    pub fn crossed(&self, schedule: &Schedule, bound: f64) -> Option<Crossed> {
+    pub fn crossed(&self, schedule: &Schedule) -> Option<Crossed> {
         for (metric, proportion) in self.proportions() {
-            let evidence = proportion.worse(schedule);
+            let (evidence, bound) = (proportion.worse(schedule), self.alarm_bound(&metric));
             if evidence >= bound {
                 let (canary, stable) = (proportion.canary, proportion.stable);
-                return Some(Crossed { metric, evidence, canary, stable, bounds_us: None });
+                return Some(Crossed { metric, evidence, bound, canary, stable, bounds_us: None });
             }
         }
         let latency = self.latency.as_ref()?;
-        let evidence = latency.worse(schedule);
+        let (evidence, bound) = (latency.worse(schedule), self.other_bound);
         let pair = latency.worst().filter(|_| evidence >= bound)?;
         Some(Crossed {
             metric: Metric::Latency,
             evidence,
+            bound,
             canary: pair.canary,
             stable: pair.stable,
             bounds_us: Some((pair.canary_us, pair.stable_us)),
@@ -123,13 +135,13 @@ impl Component {
         lacks
     }
 
-    pub fn evidence(&self, schedule: &Schedule, bounds: (f64, f64)) -> ComponentEvidence {
+    pub fn evidence(&self, schedule: &Schedule, better_bound: f64) -> ComponentEvidence {
         let entry = |metric, worse, better| MetricEvidence {
+            worse_bound: self.alarm_bound(&metric),
             metric,
             worse,
-            worse_bound: bounds.0,
             better,
-            better_bound: bounds.1,
+            better_bound,
         };
         let mut metrics: Vec<MetricEvidence> = self
             .proportions()

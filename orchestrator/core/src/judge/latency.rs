@@ -63,8 +63,8 @@ impl Latency {
         }
     }
 
-    pub fn start(&mut self, copies: u32) {
-        self.cash += f64::from(copies);
+    pub fn start(&mut self, stake: f64) {
+        self.cash += stake;
     }
 
     /// Takes a window's counts; `false` when they cannot be.
@@ -101,7 +101,10 @@ impl Latency {
             return;
         }
         let stake = self.cash / count as f64;
-        self.pairs.iter_mut().filter(|pair| worth(pair)).for_each(|pair| pair.worse.start(stake));
+        self.pairs
+            .iter_mut()
+            .filter(|pair| worth(pair))
+            .for_each(|pair| pair.worse.start(stake, &[1.0; 5]));
         self.cash = 0.0;
     }
 
@@ -140,7 +143,7 @@ impl Latency {
 
     pub fn worse(&self, schedule: &Schedule) -> f64 {
         let bets: f64 = self.pairs.iter().map(|pair| pair.worse.total()).sum();
-        schedule.mean(self.cash + bets)
+        schedule.with_cash(self.cash + bets)
     }
 
     /// The pair in which the canary looks worst, for whoever asks why.

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::verdict::Metric;
 use crate::config::fractions::{Factor, Percent};
 use crate::config::units::Millis;
 
@@ -28,9 +29,10 @@ pub struct Analysis {
     /// of wrongly going on to `w` percent is at most `beta` to the power of `w`/100.
     pub beta: Percent,
     /// Time after which the judge starts afresh beside what it knows, so that a fault which comes
-    /// late is seen as soon as an early one.
+    /// late is seen nearly as soon as an early one.
     pub restart_every: Millis,
-    /// Time for which it does so. The promise of `alpha` holds beyond it too.
+    /// Time in which most rollouts are over: faults that come later are seen somewhat later. The
+    /// promise of `alpha` holds for any time.
     pub horizon: Millis,
     /// Requests (clients, where these stick to a side) that each component's new release has to
     /// answer before it is accepted for a larger weight.
@@ -51,8 +53,8 @@ impl Default for Analysis {
             latency: Latency::default(),
             alpha: Percent(10_000),
             beta: Percent(50_000),
-            restart_every: Millis(120_000),
-            horizon: Millis(1_800_000),
+            restart_every: Millis(30_000),
+            horizon: Millis(900_000),
             min_requests: 50,
             decide_within: Millis(900_000),
             on_inconclusive: OnInconclusive::default(),
@@ -167,7 +169,24 @@ impl Analysis {
             && self.prometheus.as_ref().is_none_or(|source| source.latency.is_some())
     }
 
-    /// How many times the judge starts, the first time included.
+    /// What the evidence against one metric of one of so many components has to reach for an alarm. `alpha` is
+    /// divided among components and metrics; errors get three parts where others get one, as
+    /// they are few and have to be seen within seconds.
+    pub fn alarm_bound(&self, metric: &Metric, components: usize) -> f64 {
+        const ERRORS: f64 = 3.0;
+        // Of no chance at all there is no evidence, and of certainty no bound.
+        let alpha = self.alpha.fraction().clamp(1e-6, 0.5);
+        let others = self.ratios().count() + usize::from(self.judges_latency());
+        let part = if *metric == Metric::Errors { ERRORS } else { 1.0 };
+        (ERRORS + others as f64) * components.max(1) as f64 / (part * alpha)
+    }
+
+    /// What the evidence for a release has to reach before it gets `weight` percent.
+    pub fn acceptance_bound(&self, weight: u32) -> f64 {
+        self.beta.fraction().clamp(1e-6, 0.5).powf(-f64::from(weight.min(100)) / 100.0)
+    }
+
+    /// How many times the judge starts within the horizon, the first time included.
     pub fn copies(&self) -> u32 {
         let every = self.restart_every.0.max(1);
         u32::try_from(self.horizon.0.div_ceil(every)).unwrap_or(u32::MAX).clamp(1, 10_000)

@@ -8,6 +8,8 @@ use super::window::Ratio;
 /// How much worse than tolerated a release may be: odds ratios as multiples of the tolerated one.
 /// From twice to 32 times, each twice the one before: whatever the truth is, one is near.
 const WORSE: [f64; 5] = [2.0, 4.0, 8.0, 16.0, 32.0];
+/// How the stake is spread over them: what is much worse has to be seen soonest.
+const STAKES: [f64; 5] = [1.0, 1.0, 2.0, 2.0, 2.0];
 /// How good a release may be, as multiples of the odds ratio that promotion has to rule out. At the
 /// default of 3 the middle one is a release as good as the old.
 const BETTER: [f64; 3] = [1.0 / 6.0, 1.0 / 3.0, 1.0 / 2.0];
@@ -46,8 +48,8 @@ impl Proportion {
         }
     }
 
-    pub fn start(&mut self, copies: u32) {
-        self.worse.start(f64::from(copies));
+    pub fn start(&mut self, stake: f64) {
+        self.worse.start(stake, &STAKES);
     }
 
     /// Takes a window's counts; `false` when they cannot be. `alone`: there is no stable release.
@@ -73,7 +75,7 @@ impl Proportion {
     }
 
     pub fn worse(&self, schedule: &Schedule) -> f64 {
-        schedule.mean(self.worse.total())
+        schedule.with_cash(self.worse.total())
     }
 
     /// Evidence against "much worse than the stable side *and* over the budget": the mean of the evidence against

@@ -8,10 +8,11 @@
 //!
 //! - over alternatives, as nobody knows beforehand how much worse a release is;
 //! - over *copies* that start later. While all is well a bet loses, and after ten minutes it has a long way to
-//!   come back. A copy that has not started holds its 1, a constant, which is an e-process. So
-//!   with `n` planned copies, whenever they start, `((n - started) + sum of the started)/n` starts
-//!   with 1 and has the property. All copies of one alternative are multiplied by the same
-//!   factors, so their sum is all that has to be kept.
+//!   come back. So a stake of 1 is divided beforehand, and each copy gets its part when its time
+//!   comes; until then that part is cash, a constant, which is an e-process. The sum of cash and
+//!   bets therefore starts with 1 and has the property, whatever the times at which copies start.
+//!   All copies of one alternative are multiplied by the same factors, so their sum is all that
+//!   has to be kept.
 
 /// Beyond this nobody compares, and sums of exponentials would overflow.
 const LN_MOST: f64 = 600.0;
@@ -28,10 +29,11 @@ impl<const K: usize> Restarted<K> {
         Self { ln: [f64::NEG_INFINITY; K] }
     }
 
-    /// Puts in `stake`, in equal parts.
-    pub fn start(&mut self, stake: f64) {
-        let part = (stake / K as f64).ln();
-        for ln in &mut self.ln {
+    /// Puts in `stake`, in parts as the (positive) weights say.
+    pub fn start(&mut self, stake: f64, weights: &[f64; K]) {
+        let whole: f64 = weights.iter().sum();
+        for (ln, weight) in self.ln.iter_mut().zip(weights) {
+            let part = (stake * weight / whole).ln();
             let (low, high) = if *ln < part { (*ln, part) } else { (part, *ln) };
             if high > f64::NEG_INFINITY {
                 *ln = high + (low - high).exp().ln_1p();
@@ -76,33 +78,50 @@ impl<const K: usize> Forgetful<K> {
     }
 }
 
-/// When copies start: the first with the first window, the others in equal distances.
+/// The part of the stake that is placed within the horizon. The rest follows, thinner, for as long again as
+/// [`AFTERWARDS`] says, so that a fault that comes late is seen somewhat later, not much later.
+const WITHIN_HORIZON: f64 = 0.9;
+/// As a multiple of the horizon.
+const AFTERWARDS: u32 = 3;
+
+/// When copies start, and with what: the first with the first window, the others in equal distances.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Schedule {
     every_ms: u64,
+    /// Copies within the horizon.
     planned: u32,
     first_ms: Option<u64>,
     started: u32,
+    cash: f64,
 }
 
 impl Schedule {
     pub fn new(every_ms: u64, planned: u32) -> Self {
-        Self { every_ms: every_ms.max(1), planned: planned.max(1), first_ms: None, started: 0 }
+        let planned = planned.max(1);
+        Self { every_ms: every_ms.max(1), planned, first_ms: None, started: 0, cash: 1.0 }
     }
 
-    /// How many copies start with the window that ends then.
-    pub fn due(&mut self, end_ms: u64) -> u32 {
+    /// The stake of the copies that start with the window that ends then.
+    pub fn due(&mut self, end_ms: u64) -> f64 {
         let first = *self.first_ms.get_or_insert(end_ms);
         let passed = end_ms.saturating_sub(first) / self.every_ms;
-        let until = u32::try_from(passed).unwrap_or(u32::MAX).saturating_add(1).min(self.planned);
-        let due = until.saturating_sub(self.started);
-        self.started += due;
-        due
+        let last = self.planned.saturating_mul(1 + AFTERWARDS);
+        let until = u32::try_from(passed).unwrap_or(u32::MAX).saturating_add(1).min(last);
+        let placed = |copies: u32| {
+            let (within, after) = (copies.min(self.planned), copies.saturating_sub(self.planned));
+            let planned = f64::from(self.planned);
+            WITHIN_HORIZON * f64::from(within) / planned
+                + (1.0 - WITHIN_HORIZON) * f64::from(after) / (planned * f64::from(AFTERWARDS))
+        };
+        let stake = placed(until) - placed(self.started.min(until));
+        self.started = self.started.max(until);
+        self.cash = 1.0 - placed(self.started);
+        stake
     }
 
-    /// The mean over all planned copies, from the sum over those that have started.
-    pub fn mean(&self, started: f64) -> f64 {
-        (f64::from(self.planned - self.started) + started) / f64::from(self.planned)
+    /// The evidence, from what the bets have come to.
+    pub fn with_cash(&self, bets: f64) -> f64 {
+        self.cash + bets
     }
 }
 
@@ -111,34 +130,50 @@ mod tests {
     use super::*;
 
     #[test]
-    fn copies_start_in_their_turn_and_hold_one_until_then() {
+    fn copies_start_in_their_turn_and_hold_cash_until_then() {
         let mut schedule = Schedule::new(120_000, 3);
         let mut bets = Restarted::<2>::new();
-        bets.start(f64::from(schedule.due(2_000)));
-        assert_eq!(schedule.mean(bets.total()), 1.0);
-        // Halved, with two copies still to come.
+        let even = [1.0, 1.0];
+        bets.start(schedule.due(2_000), &even);
+        assert!((schedule.with_cash(bets.total()) - 1.0).abs() < 1e-12);
+        // Halved: three tenths were placed.
         bets.multiply(&[0.5_f64.ln(); 2]);
-        assert!((schedule.mean(bets.total()) - 2.5 / 3.0).abs() < 1e-12);
-        assert_eq!(schedule.due(121_999), 0);
-        bets.start(f64::from(schedule.due(122_000)));
-        assert!((schedule.mean(bets.total()) - 2.5 / 3.0).abs() < 1e-12);
+        assert!((schedule.with_cash(bets.total()) - 0.85).abs() < 1e-12);
+        assert_eq!(schedule.due(121_999), 0.0);
+        bets.start(schedule.due(122_000), &even);
+        assert!((schedule.with_cash(bets.total()) - 0.85).abs() < 1e-12);
         bets.multiply(&[2.0_f64.ln(); 2]);
-        assert!((schedule.mean(bets.total()) - (1.0 + 2.0 + 1.0) / 3.0).abs() < 1e-12);
-        // A clock that jumps starts what is planned, and no more.
-        assert_eq!(schedule.due(u64::MAX), 1);
-        assert_eq!(schedule.due(u64::MAX), 0);
+        assert!((schedule.with_cash(bets.total()) - (0.4 + 0.3 + 0.6)).abs() < 1e-12);
+        // A clock that jumps places what is left, and no more.
+        assert!((schedule.due(u64::MAX) - 0.4).abs() < 1e-12);
+        assert_eq!(schedule.due(u64::MAX), 0.0);
+        assert!(schedule.cash.abs() < 1e-12);
+    }
+
+    #[test]
+    fn the_whole_stake_is_placed_once_and_most_of_it_within_the_horizon() {
+        let mut schedule = Schedule::new(30_000, 30);
+        let mut placed = 0.0;
+        for look in 1..=2_000_u64 {
+            placed += schedule.due(look * 2_000);
+            assert!((placed + schedule.cash - 1.0).abs() < 1e-9, "{look}: {placed}");
+            if look == 450 {
+                assert!((placed - 0.9).abs() < 1e-9, "{placed}");
+            }
+        }
+        assert!((placed - 1.0).abs() < 1e-9, "{placed}");
     }
 
     #[test]
     fn a_lost_bet_comes_back_with_the_next_copy_only() {
         let mut bets = Restarted::<1>::new();
-        bets.start(0.0);
+        bets.start(0.0, &[1.0]);
         assert_eq!(bets.total(), 0.0);
-        bets.start(1.0);
+        bets.start(1.0, &[1.0]);
         bets.multiply(&[-2_000.0]);
         bets.multiply(&[1_900.0]);
         assert!(bets.total() < 1e-40);
-        bets.start(1.0);
+        bets.start(1.0, &[1.0]);
         assert!((bets.total() - 1.0).abs() < 1e-12);
         bets.multiply(&[1e9]);
         assert!(bets.total().is_finite());
