@@ -10,7 +10,7 @@ mod source;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-pub use database::Database;
+pub use database::{Database, Server};
 pub use names::{NAMES, parameter_of, suggestion};
 use source::Source;
 
@@ -42,17 +42,20 @@ impl std::fmt::Debug for Secret {
     }
 }
 
-/// How many memories a subject may have in the tiers that have a limit.
+/// How many memories a subject may have in the tiers that forget, and a tenant in the one that does
+/// not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capacity {
     /// Working memory.
     pub working: u32,
     /// Short-term memory.
     pub short_term: u32,
+    /// Long-term memory of a tenant: full, it refuses.
+    pub long_term: u32,
 }
 
 impl Capacity {
-    /// The limit of `tier`, if it has one.
+    /// How many of a subject `tier` keeps, if it lets others go for new ones.
     pub fn of(&self, tier: crate::memory::Tier) -> Option<u32> {
         match tier {
             crate::memory::Tier::Working => Some(self.working),
@@ -150,6 +153,12 @@ impl Settings {
             capacity: Capacity {
                 working: source.number("NEUROCA_MEMORY_WORKING_SIZE", 100, 1, 1_000_000),
                 short_term: source.number("NEUROCA_MEMORY_SHORT_TERM_SIZE", 1000, 1, 1_000_000),
+                long_term: source.number(
+                    "NEUROCA_MEMORY_LONG_TERM_SIZE",
+                    10_000_000,
+                    1,
+                    1_000_000_000,
+                ),
             },
             llm: read_llm(&mut source),
             drain_delay: Duration::from_millis(

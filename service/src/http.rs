@@ -2,25 +2,34 @@
 //!
 //! Decides nothing about memories; speaks to the database through the `Repository` port only.
 
+mod admit;
+mod contract;
 mod events;
 mod health;
+mod input;
 mod memories;
 mod metrics;
 mod observe;
+mod operations;
 mod problem;
+mod search;
+mod subjects;
+mod tiers;
 
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::get;
 
 pub use events::Events;
 pub use metrics::Metrics;
+pub use operations::openapi;
 pub use problem::Problem;
 
+use crate::accesses::Accesses;
 use crate::config::Capacity;
 use crate::lifecycle::Lifecycle;
+use crate::search::Searcher;
 use crate::store::Repository;
 
 /// Largest request body: the longest content and metadata with room for JSON's escapes.
@@ -40,6 +49,10 @@ pub struct Shared {
     pub metrics: Metrics,
     /// Who listens to what happens.
     pub events: Events,
+    /// What was looked at.
+    pub accesses: Accesses,
+    /// Finds.
+    pub searcher: Searcher,
     /// Set once the database is open.
     pub repository: OnceLock<Arc<dyn Repository>>,
 }
@@ -53,16 +66,7 @@ impl Shared {
 
 /// All routes.
 pub fn router(shared: Arc<Shared>) -> Router {
-    Router::new()
-        .route("/health", get(health::overview))
-        .route("/health/live", get(health::live))
-        .route("/health/ready", get(health::ready))
-        .route("/health/startup", get(health::startup))
-        .route("/metrics", get(metrics::show))
-        .route("/version", get(health::version))
-        .route("/v1/memories", get(memories::list).post(memories::create))
-        .route("/v1/memories/{id}", get(memories::read).delete(memories::delete))
-        .route("/v1/events", get(events::stream))
+    contract::router(operations::all())
         .fallback(problem::no_such_route)
         .method_not_allowed_fallback(problem::no_such_method)
         .layer(DefaultBodyLimit::max(MAX_BODY))

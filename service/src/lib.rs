@@ -4,12 +4,16 @@
 //! `NEUROCA_*`, `PORT` and `HOST`, and everything it tells goes out through its routes, its log
 //! and its exit code.
 
+pub mod accesses;
+pub mod auth;
 pub mod config;
 pub mod http;
 pub mod lifecycle;
 pub mod log;
 pub mod memory;
 pub mod schema;
+pub mod search;
 pub mod serve;
 pub mod store;
+pub mod tenant;
 pub mod worker;

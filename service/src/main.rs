@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 
 use neuroca::config::{NAMES, Settings};
 use neuroca::lifecycle::Shutdown;
-use neuroca::store::Migrated;
+use neuroca::store::{Migrated, MigrationStatus};
 
 const FAILED: u8 = 1;
 /// As the orchestrator's: usage or configuration.
@@ -29,6 +29,12 @@ enum Verb {
     Worker,
     /// Bring the database to the schema of this version
     Migrate,
+    /// Show which migrations the database has
+    Status,
+    /// Undo the last migration, if that loses nothing
+    Rollback,
+    /// Print the OpenAPI document of the API
+    Openapi,
     /// Print the known NEUROCA_ names, one a line; each can be given as NAME_FILE, too
     Parameters,
 }
@@ -49,6 +55,10 @@ fn run(verb: Verb) -> Result<(), (u8, String)> {
     let failed = |error: &dyn std::fmt::Display| (FAILED, error.to_string());
     if let Verb::Parameters = verb {
         return print(&format!("{}\n", NAMES.join("\n")));
+    }
+    if let Verb::Openapi = verb {
+        let text = serde_json::to_string_pretty(&neuroca::http::openapi());
+        return print(&format!("{}\n", text.map_err(|error| failed(&error))?));
     }
     // One thread: the work is waiting, and SQLite's has threads of its own.
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -74,7 +84,19 @@ fn run(verb: Verb) -> Result<(), (u8, String)> {
                 })?;
                 report(&settings, done)
             }
-            Verb::Parameters => Ok(()),
+            Verb::Status => {
+                let all = neuroca::store::status(&settings.database).await.map_err(|error| {
+                    (FAILED, format!("cannot read {}: {error}", settings.database))
+                })?;
+                print(&all.iter().map(line).collect::<String>())
+            }
+            Verb::Rollback => {
+                let done = neuroca::store::rollback(&settings.database).await.map_err(|error| {
+                    (FAILED, format!("cannot roll {} back: {error}", settings.database))
+                })?;
+                report(&settings, done)
+            }
+            Verb::Parameters | Verb::Openapi => Ok(()),
         }
     })
 }
@@ -94,6 +116,12 @@ fn report(settings: &Settings, done: Migrated) -> Result<(), (u8, String)> {
     } else {
         format!("{database} went from schema {} to {}\n", done.from, done.to)
     })
+}
+
+fn line(migration: &MigrationStatus) -> String {
+    let state = if migration.applied { "applied" } else { "missing" };
+    let way_back = if migration.reversible { "" } else { "  (cannot be undone)" };
+    format!("{:>4}  {state}  {}{way_back}\n", migration.version, migration.description)
 }
 
 fn print(text: &str) -> Result<(), (u8, String)> {

@@ -19,9 +19,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tower::ServiceExt;
 
+use crate::accesses::Accesses;
 use crate::config::{Database, Settings};
 use crate::http::{Events, Metrics, Shared, router};
 use crate::lifecycle::{Lifecycle, Phase, Shutdown};
+use crate::search::Searcher;
 use crate::store::{OpenError, Repository, open};
 
 /// Also how long an idle connection stays open: longer than any proxy's pool keeps it, so that
@@ -66,6 +68,8 @@ pub async fn serve(settings: Settings, mut shutdown: Shutdown) -> Result<(), Ser
         lifecycle: lifecycle.clone(),
         metrics: Metrics::default(),
         events: Events::default(),
+        accesses: Accesses::default(),
+        searcher: Searcher::default(),
         repository: std::sync::OnceLock::new(),
     });
     let beat = tokio::spawn({
@@ -78,10 +82,15 @@ pub async fn serve(settings: Settings, mut shutdown: Shutdown) -> Result<(), Ser
         opened = open_patiently(&settings.database) => Some(opened),
         () = shutdown.requested() => None,
     };
+    let mut writing = None;
     let failure = match opened {
         Some(Ok(repository)) => {
             // Set once: there is no other place that sets it.
-            let _ = shared.repository.set(repository);
+            let _ = shared.repository.set(repository.clone());
+            writing = Some(tokio::spawn({
+                let (shared, lifecycle) = (shared.clone(), lifecycle.clone());
+                async move { shared.accesses.write(&*repository, &lifecycle).await }
+            }));
             lifecycle.enter(Phase::Running);
             tracing::info!("ready");
             shutdown.requested().await;
@@ -103,6 +112,10 @@ pub async fn serve(settings: Settings, mut shutdown: Shutdown) -> Result<(), Ser
         Err(error) => tracing::error!(%error, "the accept loop failed"),
     }
     beat.abort();
+    if let Some(writing) = writing {
+        // It ends by itself after the stop.
+        let _ = writing.await;
+    }
     if let Some(repository) = shared.repository.get() {
         repository.close().await;
     }

@@ -43,6 +43,7 @@ pub async fn work(settings: Settings, mut shutdown: Shutdown) -> Result<(), Serv
 }
 
 async fn remove_all(repository: &Arc<dyn Repository>) -> Result<Removed, StoreError> {
+    while repository.index_missing(BATCH).await? > 0 {}
     let now = Moment::now();
     let mut total = Removed::default();
     loop {

@@ -4,18 +4,27 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
-use neuroca::config::Database;
-use neuroca::memory::{Draft, Memory, Moment, Tier};
+use neuroca::config::{Capacity, Database, Server};
+use neuroca::memory::{Change, Draft, Memory, Moment, Tier};
 use neuroca::schema::SCHEMA_MAX;
+use neuroca::search::{Searcher, Wish};
 use neuroca::store::{
-    Created, Idempotency, KEY_LIFE_MILLIS, Migrated, NewMemory, OpenError, Page, Removed,
-    Repository, migrate, open,
+    Access, Changed, Created, Deleted, Edit, Evicted, Idempotency, KEY_LIFE_MILLIS, Migrated,
+    NewMemories, OpenError, Page, Receipt, Removed, Repository, migrate, open, status,
 };
+use neuroca::tenant::Tenant;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, Row};
 use uuid::Uuid;
 
 const NOW: Moment = Moment(1_800_000_000_000);
+const ROOMY: Capacity = Capacity { working: 100, short_term: 1000, long_term: 1_000_000 };
+
+type Shared = Arc<dyn Repository>;
+
+fn tenant(name: &str) -> Tenant {
+    Tenant::new(name).expect("a name")
+}
 
 fn memory(content: &str, tier: Tier, importance: f64) -> Memory {
     let text = r#"{"a": [1, 2.5, "x"], "z": {"ü": null}}"#;
@@ -24,160 +33,421 @@ fn memory(content: &str, tier: Tier, importance: f64) -> Memory {
         tier,
         importance,
         subject: Some("ann".into()),
+        pinned: false,
+        occurred_at: Some(NOW.plus(-86_400_000)),
         metadata: serde_json::from_str(text).expect("JSON"),
     };
     draft.into_memory(Uuid::now_v7(), NOW)
 }
 
-fn plain(memory: &Memory) -> NewMemory {
-    NewMemory { memory: memory.clone(), idempotency: None, capacity: None }
+fn plain(memory: &Memory) -> NewMemories {
+    NewMemories { memories: vec![memory.clone()], idempotency: None, capacity: ROOMY }
 }
 
-fn keyed(memory: &Memory, key: &str, fingerprint: &str) -> NewMemory {
+fn keyed(memory: &Memory, key: &str, fingerprint: &str) -> NewMemories {
     let idempotency = Idempotency { key: key.into(), fingerprint: fingerprint.into() };
-    NewMemory { idempotency: Some(idempotency), ..plain(memory) }
+    NewMemories { idempotency: Some(idempotency), ..plain(memory) }
+}
+
+fn new() -> Created {
+    Created::New { evicted: Vec::new() }
 }
 
 fn all() -> Page {
-    Page { before: None, tier: None, limit: 1000 }
+    Page { before: None, tier: None, subject: None, limit: 1000, now: NOW }
 }
 
-async fn ids(repository: &Arc<dyn Repository>, page: Page, now: Moment) -> Vec<Uuid> {
-    let found = repository.list(page, now).await.expect("a page");
+fn edit(memory: &Memory, change: &str) -> Edit {
+    Edit {
+        id: memory.id,
+        version: None,
+        change: serde_json::from_str(change).expect("a change"),
+        tier: None,
+        cause: "changed",
+        now: NOW.plus(1000),
+        capacity: ROOMY,
+    }
+}
+
+async fn ids(repository: &Shared, of: &Tenant, page: Page) -> Vec<Uuid> {
+    let found = repository.list(of, page).await.expect("a page");
     found.into_iter().map(|memory| memory.id).collect()
 }
 
-async fn clear(repository: &Arc<dyn Repository>) {
-    for id in ids(repository, all(), NOW).await {
-        assert!(repository.delete(id, NOW).await.expect("deletes"));
+async fn clear(repository: &Shared, of: &Tenant) {
+    for id in ids(repository, of, all()).await {
+        let done = repository.delete(of, id, None, NOW).await.expect("deletes");
+        assert_eq!(done, Deleted::Done);
     }
+    assert_eq!(repository.counts(of).await.expect("counts"), [0, 0, 0]);
 }
 
 async fn contract(database: &Database) {
     assert!(matches!(open(database).await, Err(OpenError::Incompatible(_))), "no schema yet");
+    assert!(status(database).await.expect("a status").iter().all(|one| !one.applied));
     let (one, other) = tokio::join!(migrate(database), migrate(database));
     let mut done = [one.expect("migrates"), other.expect("migrates")];
     done.sort_by_key(|done| done.from);
     let nothing = Migrated { from: SCHEMA_MAX, to: SCHEMA_MAX };
     assert_eq!(done[1].to, SCHEMA_MAX);
     assert_eq!(migrate(database).await.expect("migrates"), nothing);
+    assert!(status(database).await.expect("a status").iter().all(|one| one.applied));
 
     let repository = open(database).await.expect("opens");
-    reads_back_what_was_written(&repository).await;
-    pages_newest_first(&repository).await;
-    a_key_makes_one_memory(&repository).await;
-    a_full_tier_lets_the_least_important_go(&repository).await;
-    the_expired_are_gone(&repository).await;
+    let of = &Tenant::default();
+    reads_back_what_was_written(&repository, of).await;
+    pages_newest_first(&repository, of).await;
+    a_key_makes_one_memory(&repository, of).await;
+    a_batch_is_whole(&repository, of).await;
+    changes_keep_what_was(&repository, of).await;
+    moves_between_tiers(&repository, of).await;
+    a_full_tier_lets_the_least_worthy_go(&repository, of).await;
+    long_term_memory_refuses_when_it_is_full(&repository, of).await;
+    accesses_strengthen(&repository, of).await;
+    the_expired_are_gone(&repository, of).await;
+    finds_by_words_and_by_spelling(&repository, of).await;
+    a_subject_is_handed_out_and_forgotten(&repository, of).await;
+    tenants_do_not_meet(&repository).await;
     repository.close().await;
-    assert!(repository.create(plain(&memory("late", Tier::LongTerm, 0.5))).await.is_err());
+    assert!(repository.create(of, plain(&memory("late", Tier::LongTerm, 0.5))).await.is_err());
 }
 
-async fn reads_back_what_was_written(repository: &Arc<dyn Repository>) {
+async fn reads_back_what_was_written(repository: &Shared, of: &Tenant) {
     let long = memory("it's a \"test\" — 日本\n", Tier::LongTerm, 0.25);
-    assert_eq!(
-        repository.create(plain(&long)).await.expect("creates"),
-        Created::New { evicted: 0 }
-    );
-    assert_eq!(repository.get(long.id, NOW).await.expect("reads"), Some(long.clone()));
-    assert!(repository.create(plain(&long)).await.is_err(), "an id exists once");
-    assert!(repository.delete(long.id, NOW).await.expect("deletes"));
-    assert!(!repository.delete(long.id, NOW).await.expect("deletes"));
-    assert_eq!(repository.get(long.id, NOW).await.expect("reads"), None);
+    assert_eq!(repository.create(of, plain(&long)).await.expect("creates"), new());
+    assert_eq!(repository.get(of, long.id, NOW).await.expect("reads"), Some(long.clone()));
+    assert!(repository.create(of, plain(&long)).await.is_err(), "an id exists once");
+    assert_eq!(repository.counts(of).await.expect("counts"), [0, 0, 1]);
+    assert_eq!(repository.totals().await.expect("counts"), [0, 0, 1]);
+    let delete = |version| repository.delete(of, long.id, version, NOW);
+    assert_eq!(delete(Some(7)).await.expect("answers"), Deleted::Stale);
+    assert_eq!(delete(Some(1)).await.expect("answers"), Deleted::Done);
+    assert_eq!(delete(None).await.expect("answers"), Deleted::Missing);
+    assert_eq!(delete(Some(1)).await.expect("answers"), Deleted::Missing);
+    assert_eq!(repository.get(of, long.id, NOW).await.expect("reads"), None);
 }
 
-async fn pages_newest_first(repository: &Arc<dyn Repository>) {
+async fn pages_newest_first(repository: &Shared, of: &Tenant) {
     let mut made = Vec::new();
     for number in 0..7 {
         let tier = if number % 2 == 0 { Tier::LongTerm } else { Tier::ShortTerm };
-        let memory = memory(&format!("m{number}"), tier, 0.5);
-        repository.create(plain(&memory)).await.expect("creates");
+        let mut memory = memory(&format!("m{number}"), tier, 0.5);
+        if number == 3 {
+            memory.subject = Some("bob".into());
+        }
+        repository.create(of, plain(&memory)).await.expect("creates");
         made.push(memory.id);
     }
     made.reverse();
     let mut seen = Vec::new();
-    let mut page = Page { before: None, tier: None, limit: 3 };
+    let mut page = Page { limit: 3, ..all() };
     loop {
-        let some = ids(repository, page, NOW).await;
+        let some = ids(repository, of, page.clone()).await;
         let Some(last) = some.last() else { break };
         page.before = Some(*last);
         seen.extend(some);
     }
     assert_eq!(seen, made);
     let short = Page { tier: Some(Tier::ShortTerm), ..all() };
-    assert_eq!(ids(repository, short, NOW).await, [made[1], made[3], made[5]]);
-    clear(repository).await;
+    assert_eq!(ids(repository, of, short.clone()).await, [made[1], made[3], made[5]]);
+    let bob = Page { subject: Some("bob".into()), ..all() };
+    assert_eq!(ids(repository, of, bob).await, [made[3]]);
+    let both = Page { subject: Some("ann".into()), ..short };
+    assert_eq!(ids(repository, of, both).await, [made[1], made[5]]);
+    clear(repository, of).await;
 }
 
-async fn a_key_makes_one_memory(repository: &Arc<dyn Repository>) {
+async fn a_key_makes_one_memory(repository: &Shared, of: &Tenant) {
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..16 {
-        let repository = repository.clone();
+        let (repository, of) = (repository.clone(), of.clone());
         tasks.spawn(async move {
             let new = keyed(&memory("once", Tier::LongTerm, 0.5), "key", "print");
-            repository.create(new).await.expect("creates")
+            repository.create(&of, new).await.expect("creates")
         });
     }
     let results = tasks.join_all().await;
-    let existing = repository.list(all(), NOW).await.expect("a page");
+    let existing = repository.list(of, all()).await.expect("a page");
     assert_eq!(existing.len(), 1);
-    let new = results.iter().filter(|done| matches!(done, Created::New { .. })).count();
-    assert_eq!(new, 1, "{results:?}");
-    let replay = Created::Replayed(Box::new(existing[0].clone()));
+    assert_eq!(results.iter().filter(|done| **done == new()).count(), 1, "{results:?}");
+    let replay = Created::Replayed(existing);
     assert_eq!(results.iter().filter(|done| **done == replay).count(), 15, "{results:?}");
 
     let other = keyed(&memory("other", Tier::LongTerm, 0.5), "key", "another");
-    assert_eq!(repository.create(other).await.expect("answers"), Created::KeyReused);
-    clear(repository).await;
+    assert_eq!(repository.create(of, other.clone()).await.expect("answers"), Created::KeyReused);
+    let elsewhere = repository.create(&tenant("else"), other).await.expect("creates");
+    assert_eq!(elsewhere, new(), "a key belongs to a tenant");
+    clear(repository, &tenant("else")).await;
+    clear(repository, of).await;
     let late = keyed(&memory("once", Tier::LongTerm, 0.5), "key", "print");
-    assert_eq!(repository.create(late).await.expect("answers"), Created::ReplayedGone);
+    assert_eq!(repository.create(of, late).await.expect("answers"), Created::ReplayedGone);
 
     let tomorrow = NOW.plus(KEY_LIFE_MILLIS);
     let mut again = keyed(&memory("again", Tier::LongTerm, 0.5), "key", "new print");
-    again.memory.created_at = tomorrow;
-    let done = repository.create(again).await.expect("creates");
-    assert_eq!(done, Created::New { evicted: 0 }, "a key lives for a day, swept or not");
+    again.memories[0].created_at = tomorrow;
+    let done = repository.create(of, again).await.expect("creates");
+    assert_eq!(done, new(), "a key lives for a day, swept or not");
     let swept = repository.remove_expired(tomorrow.plus(KEY_LIFE_MILLIS), 100).await;
-    assert_eq!(swept.expect("sweeps"), Removed { memories: 0, keys: 1 });
-    clear(repository).await;
+    assert_eq!(swept.expect("sweeps"), Removed { memories: 0, keys: 2 });
+    clear(repository, of).await;
 }
 
-async fn a_full_tier_lets_the_least_important_go(repository: &Arc<dyn Repository>) {
-    let limited = |memory: &Memory| NewMemory { capacity: Some(3), ..plain(memory) };
+async fn a_batch_is_whole(repository: &Shared, of: &Tenant) {
+    let twice = memory("twice", Tier::LongTerm, 0.5);
+    let broken = NewMemories {
+        memories: vec![memory("first", Tier::LongTerm, 0.5), twice.clone(), twice],
+        ..keyed(&memory("", Tier::LongTerm, 0.5), "batch", "print")
+    };
+    assert!(repository.create(of, broken).await.is_err());
+    assert!(ids(repository, of, all()).await.is_empty());
+    let whole = NewMemories {
+        memories: (0..3).map(|n| memory(&format!("m{n}"), Tier::LongTerm, 0.5)).collect(),
+        ..keyed(&memory("", Tier::LongTerm, 0.5), "batch", "print")
+    };
+    assert_eq!(repository.create(of, whole.clone()).await.expect("creates"), new());
+    let again = repository.create(of, whole.clone()).await.expect("answers");
+    assert_eq!(again, Created::Replayed(whole.memories));
+    clear(repository, of).await;
+}
+
+async fn changes_keep_what_was(repository: &Shared, of: &Tenant) {
+    let first = memory("I live in Paris", Tier::LongTerm, 0.5);
+    repository.create(of, plain(&first)).await.expect("creates");
+    let stale = Edit { version: Some(2), ..edit(&first, r#"{"importance":1}"#) };
+    assert_eq!(repository.edit(of, stale).await.expect("answers"), Changed::Stale);
+    let moved = Edit { version: Some(1), ..edit(&first, r#"{"content":"I live in Oslo"}"#) };
+    let Changed::Done { memory: second, .. } = repository.edit(of, moved).await.expect("edits")
+    else {
+        panic!("not changed")
+    };
+    assert_eq!((second.version, second.updated_at), (2, NOW.plus(1000)));
+    let read = repository.get(of, first.id, NOW).await.expect("reads");
+    assert_eq!(read.as_ref(), Some(&*second));
+    let history = repository.history(of, first.id, NOW).await.expect("a history");
+    let told: Vec<_> = history
+        .iter()
+        .map(|one| (one.version, one.content.as_str(), one.valid_to, one.cause.as_deref()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (1, "I live in Paris", Some(NOW.plus(1000)), Some("changed")),
+            (2, "I live in Oslo", None, None)
+        ]
+    );
+    assert_eq!(found(repository, of, "Oslo").await, [first.id]);
+    assert!(found(repository, of, "Paris").await.is_empty());
+    let nobody = memory("never written", Tier::LongTerm, 0.5);
+    let missing = repository.edit(of, edit(&nobody, r#"{"pinned":true}"#)).await;
+    assert_eq!(missing.expect("answers"), Changed::Missing);
+    assert!(repository.history(of, nobody.id, NOW).await.expect("answers").is_empty());
+    clear(repository, of).await;
+}
+
+async fn moves_between_tiers(repository: &Shared, of: &Tenant) {
+    let first = memory("moves", Tier::Working, 0.5);
+    repository.create(of, plain(&first)).await.expect("creates");
+    let to = |tier| Edit {
+        tier: Some(tier),
+        change: Change::default(),
+        cause: "transferred",
+        ..edit(&first, r#"{"pinned":true}"#)
+    };
+    for (tier, life) in [(Tier::ShortTerm, Some(86_400_000)), (Tier::LongTerm, None)] {
+        let Changed::Done { memory, .. } = repository.edit(of, to(tier)).await.expect("moves")
+        else {
+            panic!("not moved")
+        };
+        assert_eq!(memory.tier, tier);
+        assert_eq!(memory.expires_at, life.map(|life| NOW.plus(1000 + life)));
+    }
+    assert_eq!(repository.counts(of).await.expect("counts"), [0, 0, 1]);
+    let history = repository.history(of, first.id, NOW).await.expect("a history");
+    let tiers: Vec<_> = history.iter().map(|one| one.tier).collect();
+    assert_eq!(tiers, [Tier::Working, Tier::ShortTerm, Tier::LongTerm]);
+    clear(repository, of).await;
+}
+
+async fn a_full_tier_lets_the_least_worthy_go(repository: &Shared, of: &Tenant) {
+    let limited = |memory: &Memory| NewMemories {
+        capacity: Capacity { working: 3, ..ROOMY },
+        ..plain(memory)
+    };
     let kept = memory("important", Tier::Working, 0.9);
     let lost = memory("unimportant", Tier::Working, 0.1);
     let mut foreign = memory("of somebody else", Tier::Working, 0.0);
     foreign.subject = None;
-    for memory in [&kept, &lost, &foreign, &memory("so so", Tier::Working, 0.5)] {
-        let done = repository.create(limited(memory)).await.expect("creates");
-        assert_eq!(done, Created::New { evicted: 0 });
+    let mut pinned = memory("pinned", Tier::Working, 0.0);
+    pinned.pinned = true;
+    for memory in [&kept, &lost, &foreign, &pinned] {
+        assert_eq!(repository.create(of, limited(memory)).await.expect("creates"), new());
     }
     let newest = memory("new and of no importance", Tier::Working, 0.0);
-    let done = repository.create(limited(&newest)).await.expect("creates");
-    assert_eq!(done, Created::New { evicted: 1 });
-    let left = ids(repository, all(), NOW).await;
+    let done = repository.create(of, limited(&newest)).await.expect("creates");
+    assert_eq!(done, Created::New { evicted: vec![Evicted { tier: Tier::Working, count: 1 }] });
+    let left = ids(repository, of, all()).await;
     assert!(!left.contains(&lost.id));
-    for memory in [&kept, &newest, &foreign] {
+    for memory in [&kept, &newest, &foreign, &pinned] {
         assert!(left.contains(&memory.id), "{}", memory.content);
     }
-    clear(repository).await;
+    clear(repository, of).await;
 }
 
-async fn the_expired_are_gone(repository: &Arc<dyn Repository>) {
+async fn long_term_memory_refuses_when_it_is_full(repository: &Shared, of: &Tenant) {
+    let limited = |memory: &Memory, key: &str| NewMemories {
+        capacity: Capacity { long_term: 2, ..ROOMY },
+        ..keyed(memory, key, "print")
+    };
+    for key in ["one", "two"] {
+        let fits = limited(&memory(key, Tier::LongTerm, 0.5), key);
+        assert_eq!(repository.create(of, fits).await.expect("creates"), new());
+    }
+    let third = memory("three", Tier::LongTerm, 0.5);
+    let full = repository.create(of, limited(&third, "three")).await.expect("answers");
+    assert_eq!(full, Created::QuotaReached);
+    let again = repository.create(of, limited(&third, "three")).await.expect("answers");
+    assert_eq!(again, Created::QuotaReached, "the key was not used up");
+    let working = memory("elsewhere", Tier::Working, 0.5);
+    assert_eq!(repository.create(of, limited(&working, "four")).await.expect("creates"), new());
+    let up = Edit {
+        tier: Some(Tier::LongTerm),
+        change: Change::default(),
+        capacity: Capacity { long_term: 2, ..ROOMY },
+        ..edit(&working, r#"{"pinned":true}"#)
+    };
+    assert_eq!(repository.edit(of, up).await.expect("answers"), Changed::QuotaReached);
+    clear(repository, of).await;
+    repository.remove_expired(NOW.plus(KEY_LIFE_MILLIS), 100).await.expect("sweeps");
+}
+
+async fn accesses_strengthen(repository: &Shared, of: &Tenant) {
+    let working = memory("seen", Tier::Working, 0.7);
+    repository.create(of, plain(&working)).await.expect("creates");
+    let later = NOW.plus(20 * 60_000);
+    let gone = Access { id: Uuid::now_v7(), times: 1, at: later };
+    let access = Access { id: working.id, times: 3, at: later };
+    repository.touch(of, vec![gone, access]).await.expect("touches");
+    let page = Page { tier: Some(Tier::Working), now: later, ..all() };
+    let present = repository.tier(of, page).await.expect("a tier");
+    let [only] = present.as_slice() else { panic!("{present:?}") };
+    assert_eq!((only.activation.access_count, only.activation.strength_at), (3, later));
+    assert_eq!(only.activation.strength, 1.0);
+    assert!(only.activation.is_worth_keeping(false));
+    // Half an hour from then on, and the version is the same.
+    assert_eq!(only.memory.expires_at, Some(later.plus(30 * 60_000)));
+    assert_eq!(only.memory.version, 1);
+    clear(repository, of).await;
+}
+
+async fn the_expired_are_gone(repository: &Shared, of: &Tenant) {
     let short = memory("short", Tier::Working, 0.5);
     let long = memory("long", Tier::LongTerm, 0.5);
     for memory in [&short, &long] {
-        repository.create(plain(memory)).await.expect("creates");
+        repository.create(of, plain(memory)).await.expect("creates");
     }
     let end = short.expires_at.expect("it expires");
-    assert!(repository.get(short.id, end.plus(-1)).await.expect("reads").is_some());
-    assert_eq!(repository.get(short.id, end).await.expect("reads"), None);
-    assert_eq!(ids(repository, all(), end).await, [long.id]);
-    assert!(!repository.delete(short.id, end).await.expect("deletes"));
+    assert!(repository.get(of, short.id, end.plus(-1)).await.expect("reads").is_some());
+    assert_eq!(repository.get(of, short.id, end).await.expect("reads"), None);
+    assert_eq!(ids(repository, of, Page { now: end, ..all() }).await, [long.id]);
+    let gone = repository.delete(of, short.id, None, end).await.expect("answers");
+    assert_eq!(gone, Deleted::Missing);
     let early = repository.remove_expired(end.plus(-1), 100).await.expect("sweeps");
     assert_eq!(early, Removed::default());
     let late = repository.remove_expired(end, 100).await.expect("sweeps");
     assert_eq!(late, Removed { memories: 1, keys: 0 });
-    clear(repository).await;
+    clear(repository, of).await;
+}
+
+async fn found(repository: &Shared, of: &Tenant, text: &str) -> Vec<Uuid> {
+    let wish = Wish { text: text.into(), subject: None, tier: None, limit: 10, now: NOW };
+    let hits = Searcher::default().search(&**repository, of, &wish).await.expect("searches");
+    hits.into_iter().map(|hit| hit.memory.id).collect()
+}
+
+async fn finds_by_words_and_by_spelling(repository: &Shared, of: &Tenant) {
+    let texts = [
+        "Caroline adopted a small dog called Biscuit",
+        "The dog likes to run in the park",
+        "Melanie paints sunsets with oil colours",
+        "We talked about the weather and the news",
+        "Alexandra moved to Lisbon for a new job",
+    ];
+    let mut made = Vec::new();
+    for (number, text) in texts.iter().enumerate() {
+        let mut memory = memory(text, Tier::LongTerm, 0.5);
+        // Nothing stands beside anything.
+        memory.subject = Some(format!("s{number}"));
+        repository.create(of, plain(&memory)).await.expect("creates");
+        made.push(memory.id);
+    }
+    assert_eq!(found(repository, of, "Which dogs did Caroline adopt?").await[0], made[0]);
+    assert_eq!(found(repository, of, "painting sunset").await, [made[2]]);
+    assert_eq!(found(repository, of, "alexnadra").await, [made[4]], "a word misspelt");
+    assert!(found(repository, of, "zebra").await.is_empty());
+    assert!(found(repository, of, "?!").await.is_empty());
+    assert!(found(repository, &tenant("else"), "dog").await.is_empty());
+    let wish = |subject: &str, tier| Wish {
+        text: "dog".into(),
+        subject: Some(subject.into()),
+        tier: Some(tier),
+        limit: 10,
+        now: NOW,
+    };
+    let searcher = Searcher::default();
+    let hits = searcher.search(&**repository, of, &wish("s1", Tier::LongTerm)).await;
+    assert_eq!(hits.expect("searches").len(), 1);
+    let hits = searcher.search(&**repository, of, &wish("s1", Tier::Working)).await;
+    assert_eq!(hits.expect("searches").len(), 0);
+    clear(repository, of).await;
+    assert!(found(repository, of, "dog").await.is_empty());
+}
+
+async fn a_subject_is_handed_out_and_forgotten(repository: &Shared, of: &Tenant) {
+    let first = memory("what ann said", Tier::LongTerm, 0.5);
+    let second = memory("what ann did", Tier::Working, 0.5);
+    let mut other = memory("what bob said", Tier::LongTerm, 0.5);
+    other.subject = Some("bob".into());
+    repository.create(of, keyed(&first, "of ann", "print")).await.expect("creates");
+    repository.create(of, plain(&second)).await.expect("creates");
+    repository.create(of, keyed(&other, "of bob", "print")).await.expect("creates");
+    repository
+        .edit(of, edit(&first, r#"{"content":"what ann really said"}"#))
+        .await
+        .expect("edits");
+    let all_of_ann = repository.of_subject(of, "ann", None, 10).await.expect("an export");
+    let told: Vec<_> =
+        all_of_ann.iter().map(|one| (one.memory.content.as_str(), one.earlier.len())).collect();
+    assert_eq!(told, [("what ann really said", 1), ("what ann did", 0)]);
+    let rest = repository.of_subject(of, "ann", Some(first.id), 10).await.expect("an export");
+    assert_eq!(rest.len(), 1);
+    let receipt = repository.forget(of, "ann").await.expect("forgets");
+    assert_eq!(receipt, Receipt { memories: 2, versions: 1, idempotency_keys: 1 });
+    assert_eq!(repository.forget(of, "ann").await.expect("forgets"), Receipt::default());
+    assert_eq!(ids(repository, of, all()).await, [other.id]);
+    clear(repository, of).await;
+    repository.remove_expired(NOW.plus(KEY_LIFE_MILLIS), 100).await.expect("sweeps");
+}
+
+async fn tenants_do_not_meet(repository: &Shared) {
+    let (a, b) = (tenant("a"), tenant("b"));
+    let hers = memory("a secret of a", Tier::LongTerm, 0.5);
+    repository.create(&a, plain(&hers)).await.expect("creates");
+    assert_eq!(repository.get(&b, hers.id, NOW).await.expect("reads"), None);
+    assert!(ids(repository, &b, all()).await.is_empty());
+    let taken = repository.edit(&b, edit(&hers, r#"{"content":"mine"}"#)).await.expect("answers");
+    assert_eq!(taken, Changed::Missing);
+    let gone = repository.delete(&b, hers.id, None, NOW).await.expect("answers");
+    assert_eq!(gone, Deleted::Missing);
+    assert_eq!(repository.forget(&b, "ann").await.expect("forgets"), Receipt::default());
+    assert!(repository.of_subject(&b, "ann", None, 10).await.expect("answers").is_empty());
+    assert!(repository.around(&b, vec![hers.id]).await.expect("answers").is_empty());
+    assert!(repository.by_ids(&b, vec![hers.id], NOW).await.expect("answers").is_empty());
+    assert_eq!(repository.sample(&b, 100).await.expect("answers").documents.len(), 0);
+    // The same id in another tenant is another memory.
+    repository.create(&b, plain(&hers)).await.expect("creates");
+    clear(repository, &b).await;
+    assert_eq!(repository.get(&a, hers.id, NOW).await.expect("reads"), Some(hers));
+    clear(repository, &a).await;
 }
 
 #[tokio::test]
@@ -194,10 +464,53 @@ async fn postgres_keeps_the_contract() {
     let name = format!("neuroca_test_{}", Uuid::now_v7().simple());
     let create = AssertSqlSafe(format!("CREATE DATABASE {name}"));
     admin.execute(create).await.expect("creates a database");
-    let database = Database::Postgres(Box::new(server.clone().database(&name)));
-    let outcome = tokio::spawn(async move { contract(&database).await }).await;
+    let database = Database::Postgres(Box::new(Server::new(server.clone().database(&name))));
+    let options = server.clone().database(&name);
+    let outcome = tokio::spawn(async move {
+        contract(&database).await;
+        the_database_itself_keeps_tenants_apart(&database, &options).await;
+    })
+    .await;
     let drop = AssertSqlSafe(format!("DROP DATABASE {name} WITH (FORCE)"));
     admin.execute(drop).await.expect("drops the database");
     admin.close().await.expect("closes");
     outcome.expect("the contract is kept");
+}
+
+/// Whatever a statement forgets to say: the role of `neuroca serve` sees one tenant, or none.
+async fn the_database_itself_keeps_tenants_apart(database: &Database, options: &PgConnectOptions) {
+    let repository = open(database).await.expect("opens");
+    for name in ["a", "b"] {
+        let hers = memory(&format!("of {name}"), Tier::LongTerm, 0.5);
+        repository.create(&tenant(name), keyed(&hers, "k", "p")).await.expect("creates");
+        let change = edit(&hers, r#"{"pinned":true}"#);
+        repository.edit(&tenant(name), change).await.expect("edits");
+    }
+    let mut raw = options.connect().await.expect("connects");
+    raw.execute("SET ROLE neuroca_app").await.expect("a member of the role");
+    let tables = raw
+        .fetch_all(
+            "SELECT c.table_name::text FROM information_schema.columns c \
+             WHERE c.column_name = 'tenant' AND c.table_schema = current_schema()",
+        )
+        .await
+        .expect("tables");
+    assert!(tables.len() >= 5);
+    for row in &tables {
+        let table: String = row.get(0);
+        for (set, expected) in [("SET neuroca.tenant = 'a'", 1), ("RESET neuroca.tenant", 0)] {
+            raw.execute(set).await.expect("sets");
+            let sql = format!("SELECT count(DISTINCT tenant) FROM {table}");
+            let count: i64 = raw.fetch_one(AssertSqlSafe(sql)).await.expect("counts").get(0);
+            assert!(count <= expected, "{table} after {set}: {count}");
+        }
+        raw.execute("SET neuroca.tenant = 'a'").await.expect("sets");
+        let steal = format!("UPDATE {table} SET tenant = 'b'");
+        assert!(raw.execute(AssertSqlSafe(steal)).await.is_err(), "{table}");
+    }
+    for forbidden in ["ALTER TABLE memories DISABLE ROW LEVEL SECURITY", "DROP TABLE memories"] {
+        assert!(raw.execute(forbidden).await.is_err(), "{forbidden}");
+    }
+    raw.close().await.expect("closes");
+    repository.close().await;
 }

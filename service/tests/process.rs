@@ -5,9 +5,10 @@ mod harness;
 use std::io::{BufRead, Read};
 
 use harness::{Connection, Running, migrated, neuroca};
-use neuroca::config::Database;
+use neuroca::config::{Capacity, Database};
 use neuroca::memory::{Draft, Moment};
-use neuroca::store::{NewMemory, open};
+use neuroca::store::{NewMemories, open};
+use neuroca::tenant::Tenant;
 use sqlx::{ConnectOptions, Connection as _, Executor};
 
 #[test]
@@ -127,7 +128,7 @@ async fn set_schema(dir: &std::path::Path, version: i64, compatible_from: i64) {
 #[tokio::test]
 async fn an_old_binary_works_on_a_newer_compatible_schema_only() {
     let dir = migrated();
-    set_schema(dir.path(), 99, 1).await;
+    set_schema(dir.path(), 99, 2).await;
     let service = Running::serve(dir.path(), &[]);
     assert_eq!(service.get("/version").json()["schema"], 99);
     // What a rollback runs: nothing to do, nothing broken.
@@ -170,8 +171,9 @@ async fn the_worker_removes_what_expired_and_ends_at_sigterm() {
     let repository = open(&Database::Sqlite(dir.path().join("neuroca.db"))).await.expect("opens");
     let draft: Draft = serde_json::from_str(r#"{"content":"old"}"#).expect("a draft");
     let memory = draft.into_memory(uuid::Uuid::now_v7(), Moment::now().plus(-86_400_000));
-    let new = NewMemory { memory, idempotency: None, capacity: None };
-    repository.create(new).await.expect("creates");
+    let capacity = Capacity { working: 1, short_term: 1, long_term: 1 };
+    let new = NewMemories { memories: vec![memory], idempotency: None, capacity };
+    repository.create(&Tenant::default(), new).await.expect("creates");
     let mut worker = Running::start(neuroca(dir.path(), "worker"));
     assert_eq!(worker.line("removed what expired")["memories"], 1);
     let left = repository.remove_expired(Moment::now(), 10).await.expect("sweeps");

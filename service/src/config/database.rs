@@ -16,19 +16,39 @@ pub enum Database {
     /// A file.
     Sqlite(PathBuf),
     /// A server.
-    Postgres(Box<PgConnectOptions>),
+    Postgres(Box<Server>),
+}
+
+/// A PostgreSQL server and how it is used.
+#[derive(Clone)]
+pub struct Server {
+    /// Where writes go.
+    pub primary: PgConnectOptions,
+    /// Where reads go that may be a moment old.
+    pub replica: Option<PgConnectOptions>,
+    /// Connections to each of them at most.
+    pub connections: u32,
+    /// A statement that takes longer is ended.
+    pub statement_timeout_ms: u32,
+}
+
+impl Server {
+    /// `primary` alone, with the defaults.
+    pub fn new(primary: PgConnectOptions) -> Self {
+        Self { primary, replica: None, connections: 10, statement_timeout_ms: 10_000 }
+    }
 }
 
 impl fmt::Display for Database {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Database::Sqlite(path) => write!(out, "sqlite {}", path.display()),
-            Database::Postgres(options) => write!(
+            Database::Postgres(server) => write!(
                 out,
                 "postgres {}:{}/{}",
-                options.get_host(),
-                options.get_port(),
-                options.get_database().unwrap_or("neuroca")
+                server.primary.get_host(),
+                server.primary.get_port(),
+                server.primary.get_database().unwrap_or("neuroca")
             ),
         }
     }
@@ -64,7 +84,7 @@ pub(super) fn read(source: &mut Source) -> Database {
     let name = source.text("NEUROCA_DB_NAME");
     let user = source.text("NEUROCA_DB_USER");
     let port = source.number("NEUROCA_DB_PORT", 5432, 1, 65_535) as u16;
-    let database = match (url, host) {
+    let mut database = match (url, host) {
         (Some(_), Some(_)) => {
             source.problem("NEUROCA_DB_URL and NEUROCA_DB_HOST are both set; keep one");
             default()
@@ -79,7 +99,7 @@ pub(super) fn read(source: &mut Source) -> Database {
             if let Some(password) = password {
                 options = options.password(&password);
             }
-            Database::Postgres(Box::new(options))
+            Database::Postgres(Box::new(Server::new(options)))
         }
         (None, None) => {
             if name.is_some() || user.is_some() || password.is_some() {
@@ -91,6 +111,7 @@ pub(super) fn read(source: &mut Source) -> Database {
             default()
         }
     };
+    read_server(source, &mut database);
     let backend = source.choice(
         "NEUROCA_MEMORY_LONG_TERM_BACKEND",
         database.backend(),
@@ -104,6 +125,34 @@ pub(super) fn read(source: &mut Source) -> Database {
         ));
     }
     database
+}
+
+fn read_server(source: &mut Source, database: &mut Database) {
+    let replica = source.text("NEUROCA_DB_READ_URL");
+    let connections = source.number("NEUROCA_DB_POOL_SIZE", 10, 1, 1000);
+    let statement_timeout_ms =
+        source.number("NEUROCA_DB_STATEMENT_TIMEOUT_MS", 10_000, 100, 600_000);
+    match database {
+        Database::Postgres(server) => {
+            server.connections = connections;
+            server.statement_timeout_ms = statement_timeout_ms;
+            server.replica = replica.and_then(|url| {
+                let options = url
+                    .starts_with("postgres")
+                    .then(|| PgConnectOptions::from_str(&url).ok())
+                    .flatten();
+                if options.is_none() {
+                    source.problem("NEUROCA_DB_READ_URL is not a valid postgres:// URL");
+                }
+                options
+            });
+        }
+        Database::Sqlite(_) => {
+            if replica.is_some() {
+                source.problem("NEUROCA_DB_READ_URL means nothing for a SQLite database");
+            }
+        }
+    }
 }
 
 fn default() -> Database {
@@ -128,7 +177,7 @@ fn from_url(source: &mut Source, url: &str, password: Option<String>) -> Databas
                     Some(password) => options.password(&password),
                     None => options,
                 };
-                return Database::Postgres(Box::new(options));
+                return Database::Postgres(Box::new(Server::new(options)));
             }
             // The error may quote a piece of the URL, and with it the password.
             Err(_) => source.problem("NEUROCA_DB_URL is not a valid postgres:// URL"),

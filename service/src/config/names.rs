@@ -3,11 +3,14 @@
 //! Knows no values.
 
 /// Every parameter, sorted. Each can also be given as `NAME_FILE`: a file that holds the value.
-pub const NAMES: [&str; 18] = [
+pub const NAMES: [&str; 22] = [
     "NEUROCA_DB_HOST",
     "NEUROCA_DB_NAME",
     "NEUROCA_DB_PASSWORD",
+    "NEUROCA_DB_POOL_SIZE",
     "NEUROCA_DB_PORT",
+    "NEUROCA_DB_READ_URL",
+    "NEUROCA_DB_STATEMENT_TIMEOUT_MS",
     "NEUROCA_DB_URL",
     "NEUROCA_DB_USER",
     "NEUROCA_DEBUG",
@@ -18,6 +21,7 @@ pub const NAMES: [&str; 18] = [
     "NEUROCA_LLM_PROVIDER",
     "NEUROCA_LOG_LEVEL",
     "NEUROCA_MEMORY_LONG_TERM_BACKEND",
+    "NEUROCA_MEMORY_LONG_TERM_SIZE",
     "NEUROCA_MEMORY_SHORT_TERM_SIZE",
     "NEUROCA_MEMORY_WORKING_SIZE",
     "NEUROCA_REVISION",

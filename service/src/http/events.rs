@@ -6,25 +6,35 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 
+use super::admit::Caller;
+use super::input::Asked;
 use super::{Problem, Shared};
 use crate::lifecycle::Phase;
 use crate::memory::Memory;
+use crate::tenant::Tenant;
 
 const HEARTBEAT: Duration = Duration::from_secs(1);
 /// Events that a slow listener may be behind before it loses some.
 const BACKLOG: usize = 1024;
 
-/// Hands what happens to everybody who listens.
-pub struct Events(broadcast::Sender<Bytes>);
+/// Hands what happens to everybody of the same tenant who listens.
+pub struct Events(broadcast::Sender<Event>);
+
+#[derive(Clone)]
+struct Event {
+    tenant: Tenant,
+    text: Bytes,
+}
 
 impl Default for Events {
     fn default() -> Self {
@@ -34,7 +44,7 @@ impl Default for Events {
 
 impl Events {
     /// Says that `memory` was accepted; without its content, which not every listener may see.
-    pub fn memory_created(&self, memory: &Memory) {
+    pub fn memory_created(&self, tenant: &Tenant, memory: &Memory) {
         if self.0.receiver_count() > 0 {
             let data = json!({
                 "id": memory.id.to_string(),
@@ -43,16 +53,22 @@ impl Events {
             });
             let text = format!("event: memory.created\nid: {}\ndata: {data}\n\n", memory.id);
             // Nobody listening any more is fine.
-            let _ = self.0.send(text.into());
+            let _ = self.0.send(Event { tenant: tenant.clone(), text: text.into() });
         }
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct EventQuery {
     /// `heartbeat` for heartbeats alone; everything otherwise.
-    only: Option<String>,
+    only: Option<Only>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Only {
+    Heartbeat,
 }
 
 /// Counts an open stream until its listener goes or the service stops.
@@ -66,18 +82,15 @@ impl Drop for Open {
 
 pub(super) async fn stream(
     State(shared): State<Arc<Shared>>,
-    query: Result<Query<EventQuery>, axum::extract::rejection::QueryRejection>,
+    Caller(caller): Caller,
+    Asked(query): Asked<EventQuery>,
 ) -> Result<Response, Problem> {
-    let only_heartbeats = match query {
-        Ok(Query(EventQuery { only: None })) => false,
-        Ok(Query(EventQuery { only: Some(only) })) if only == "heartbeat" => true,
-        _ => return Err(Problem::malformed("the query takes only=heartbeat or nothing")),
-    };
     shared.metrics.stream_opened();
-    let events = (!only_heartbeats).then(|| shared.events.0.subscribe());
+    let events = query.only.is_none().then(|| shared.events.0.subscribe());
     let listener = Listener {
         lifecycle: shared.lifecycle.clone(),
         revision: shared.revision.clone(),
+        tenant: caller.tenant,
         events,
         ticks: tokio::time::interval(HEARTBEAT),
         _open: Open(shared),
@@ -90,7 +103,8 @@ pub(super) async fn stream(
 struct Listener {
     lifecycle: crate::lifecycle::Lifecycle,
     revision: String,
-    events: Option<broadcast::Receiver<Bytes>>,
+    tenant: Tenant,
+    events: Option<broadcast::Receiver<Event>>,
     ticks: tokio::time::Interval,
     _open: Open,
 }
@@ -100,7 +114,7 @@ impl Listener {
         let chunk = tokio::select! {
             biased;
             () = self.lifecycle.reached(Phase::Stopping) => return None,
-            chunk = happened(&mut self.events) => chunk,
+            chunk = happened(&mut self.events, &self.tenant) => chunk,
             _ = self.ticks.tick() => {
                 let data = json!({ "revision": self.revision });
                 format!("event: heartbeat\ndata: {data}\n\n").into()
@@ -111,18 +125,22 @@ impl Listener {
 }
 
 /// Everything that has happened meanwhile in one piece: one write to the socket instead of many.
-async fn happened(events: &mut Option<broadcast::Receiver<Bytes>>) -> Bytes {
+async fn happened(events: &mut Option<broadcast::Receiver<Event>>, tenant: &Tenant) -> Bytes {
     let lost = |count: u64| Bytes::from(format!("event: lost\ndata: {{\"events\":{count}}}\n\n"));
     let Some(receiver) = events else { return std::future::pending().await };
-    let first = match receiver.recv().await {
-        Ok(event) => event,
-        Err(RecvError::Lagged(count)) => lost(count),
-        Err(RecvError::Closed) => return std::future::pending().await,
+    let first = loop {
+        match receiver.recv().await {
+            Ok(event) if event.tenant == *tenant => break event.text,
+            Ok(_) => {}
+            Err(RecvError::Lagged(count)) => break lost(count),
+            Err(RecvError::Closed) => return std::future::pending().await,
+        }
     };
     let mut all = BytesMut::from(first);
     loop {
         match receiver.try_recv() {
-            Ok(event) => all.extend_from_slice(&event),
+            Ok(event) if event.tenant == *tenant => all.extend_from_slice(&event.text),
+            Ok(_) => {}
             Err(TryRecvError::Lagged(count)) => all.extend_from_slice(&lost(count)),
             Err(TryRecvError::Empty | TryRecvError::Closed) => return all.freeze(),
         }

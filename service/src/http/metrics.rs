@@ -18,7 +18,7 @@ use super::Shared;
 use crate::lifecycle::Phase;
 use crate::memory::Tier;
 use crate::schema::{SCHEMA_MAX, SCHEMA_MIN};
-use crate::store::PoolState;
+use crate::store::{Evicted, PoolState};
 
 /// Upper bounds of the histogram in seconds.
 const BOUNDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
@@ -46,8 +46,18 @@ pub struct Metrics {
     in_flight: AtomicI64,
     streams: AtomicI64,
     created: [AtomicU64; Tier::ALL.len()],
+    operations: Mutex<BTreeMap<(&'static str, &'static str, &'static str), u64>>,
     evicted: [AtomicU64; Tier::ALL.len()],
 }
+
+/// What is found out at the moment of showing.
+struct Found {
+    pool: Option<PoolState>,
+    items: Option<[i64; Tier::ALL.len()]>,
+}
+
+/// A database that is slow must not cost the other metrics.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Counts one more as long as it lives, however its holder ends.
 pub struct Gauge<'a>(&'a AtomicI64);
@@ -92,18 +102,35 @@ impl Metrics {
         }
     }
 
-    pub(super) fn created(&self, tier: Tier, evicted: u64) {
+    pub(super) fn created(&self, tier: Tier) {
         self.created[tier as usize].fetch_add(1, Ordering::Relaxed);
-        self.evicted[tier as usize].fetch_add(evicted, Ordering::Relaxed);
+        self.operated("create", tier.name(), "done");
     }
 
-    fn render(&self, revision: &str, phase: Phase, pool: Option<PoolState>) -> String {
+    pub(super) fn evicted(&self, evicted: &[Evicted]) {
+        for one in evicted {
+            self.evicted[one.tier as usize].fetch_add(one.count, Ordering::Relaxed);
+        }
+    }
+
+    /// One operation on memories: all three from closed sets.
+    pub(super) fn operated(
+        &self,
+        operation: &'static str,
+        tier: &'static str,
+        outcome: &'static str,
+    ) {
+        let mut all = self.operations.lock().unwrap_or_else(PoisonError::into_inner);
+        *all.entry((operation, tier, outcome)).or_default() += 1;
+    }
+
+    fn render(&self, revision: &str, phase: Phase, found: Found) -> String {
         let mut out = String::with_capacity(8 * 1024);
         let r = format!("revision=\"{revision}\"");
         // Writing to a String cannot fail.
         let _ = self.render_http(&mut out, &r);
-        let _ = self.render_memories(&mut out, &r);
-        let _ = self.render_process(&mut out, &r, phase, pool);
+        let _ = self.render_memories(&mut out, &r, found.items);
+        let _ = self.render_process(&mut out, &r, phase, found.pool);
         out
     }
 
@@ -138,12 +165,34 @@ impl Metrics {
         writeln!(out, "{name}{{{r}}} {}", self.streams.load(Ordering::Relaxed))
     }
 
-    fn render_memories(&self, out: &mut String, r: &str) -> std::fmt::Result {
+    fn render_memories(
+        &self,
+        out: &mut String,
+        r: &str,
+        items: Option<[i64; Tier::ALL.len()]>,
+    ) -> std::fmt::Result {
         let name = "neuroca_memories_created_total";
         head(out, name, "counter", "Memories that were accepted.")?;
         for tier in Tier::ALL {
             let count = self.created[tier as usize].load(Ordering::Relaxed);
             writeln!(out, "{name}{{tier=\"{}\",{r}}} {count}", tier.name())?;
+        }
+        let name = "neuroca_memory_operations_total";
+        head(out, name, "counter", "What was done with memories, and how it ended.")?;
+        let operations = self.operations.lock().unwrap_or_else(PoisonError::into_inner);
+        for ((op, tier, outcome), count) in operations.iter() {
+            writeln!(
+                out,
+                "{name}{{op=\"{op}\",tier=\"{tier}\",outcome=\"{outcome}\",{r}}} {count}"
+            )?;
+        }
+        drop(operations);
+        if let Some(items) = items {
+            let name = "neuroca_memory_items";
+            head(out, name, "gauge", "Memories in the database, of all tenants.")?;
+            for tier in Tier::ALL {
+                writeln!(out, "{name}{{tier=\"{}\",{r}}} {}", tier.name(), items[tier as usize])?;
+            }
         }
         let name = "neuroca_evictions_total";
         head(out, name, "counter", "Memories that left a full tier.")?;
@@ -199,7 +248,16 @@ fn method_label(method: &Method) -> &'static str {
 }
 
 pub(super) async fn show(State(shared): State<Arc<Shared>>) -> Response {
-    let pool = shared.repository.get().map(|repository| repository.pool());
-    let text = shared.metrics.render(&shared.revision, shared.lifecycle.phase(), pool);
+    let found = match shared.repository.get() {
+        None => Found { pool: None, items: None },
+        Some(repository) => Found {
+            pool: Some(repository.pool()),
+            items: tokio::time::timeout(PATIENCE, repository.totals())
+                .await
+                .ok()
+                .and_then(Result::ok),
+        },
+    };
+    let text = shared.metrics.render(&shared.revision, shared.lifecycle.phase(), found);
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }

@@ -6,17 +6,22 @@
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::store::StoreError;
 
 /// An error answer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Problem {
+    /// Stable: match on this.
     #[serde(rename = "type")]
     kind: &'static str,
+    /// The kind in words.
     title: &'static str,
+    /// The status of the answer.
     status: u16,
+    /// This case of it.
     detail: String,
 }
 
@@ -75,13 +80,73 @@ impl Problem {
         )
     }
 
+    /// There is no such tier.
+    pub fn no_such_tier() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "urn:neuroca:problem:no-such-tier",
+            "There is no such tier",
+            "there are working, short-term and long-term",
+        )
+    }
+
+    /// There is nothing about this subject.
+    pub fn no_such_subject() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "urn:neuroca:problem:no-such-subject",
+            "There is nothing about this subject",
+            "it was deleted, all of it expired, or it never was",
+        )
+    }
+
+    /// Whoever asks may not.
+    pub fn forbidden(needed: &str) -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "urn:neuroca:problem:forbidden",
+            "Not with this role",
+            &format!("this needs the role {needed}"),
+        )
+    }
+
+    /// `If-Match` names another version.
+    pub fn stale() -> Self {
+        Self::new(
+            StatusCode::PRECONDITION_FAILED,
+            "urn:neuroca:problem:stale",
+            "It has changed meanwhile",
+            "If-Match names another version; read it again and decide anew",
+        )
+    }
+
+    /// Something else took the memory's place.
+    pub fn superseded() -> Self {
+        Self::new(
+            StatusCode::CONFLICT,
+            "urn:neuroca:problem:superseded",
+            "Something else took its place",
+            "only what is current can change; `superseded_by` of this memory says what that is",
+        )
+    }
+
+    /// Long-term memory is full.
+    pub fn quota_reached(most: u32) -> Self {
+        Self::new(
+            StatusCode::CONFLICT,
+            "urn:neuroca:problem:quota-reached",
+            "Long-term memory is full",
+            &format!("this tenant may keep {most} memories; delete some, or have the limit raised"),
+        )
+    }
+
     /// The idempotency key was used for another draft.
     pub fn key_reused() -> Self {
         Self::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             "urn:neuroca:problem:idempotency-key-reused",
             "The idempotency key was used for something else",
-            "one Idempotency-Key goes with one body for a day; choose a new key",
+            "one Idempotency-Key goes with one request for a day; choose a new key",
         )
     }
 
@@ -105,7 +170,7 @@ impl Problem {
         )
     }
 
-    fn internal() -> Self {
+    pub(super) fn internal() -> Self {
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "urn:neuroca:problem:internal",

@@ -35,8 +35,97 @@ pub struct Migrated {
 pub async fn migrate(database: &Database) -> Result<Migrated, StoreError> {
     match database {
         Database::Sqlite(path) => migrate_sqlite(path).await,
-        Database::Postgres(options) => migrate_postgres(options).await,
+        Database::Postgres(server) => migrate_postgres(&server.primary).await,
     }
+}
+
+/// A migration that this binary carries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MigrationStatus {
+    /// Its number: the schema that it leads to.
+    pub version: i64,
+    /// What it is about.
+    pub description: String,
+    /// Whether this database has it.
+    pub applied: bool,
+    /// Whether it can be undone.
+    pub reversible: bool,
+}
+
+/// Which migrations the database has.
+pub async fn status(database: &Database) -> Result<Vec<MigrationStatus>, StoreError> {
+    let (migrator, found) = match database {
+        Database::Sqlite(path) if !path.exists() => (&SQLITE, None),
+        Database::Sqlite(path) => {
+            let mut connection = connect_sqlite(path).await?;
+            let found = sqlite::schema_of(&mut connection).await?;
+            connection.close().await?;
+            (&SQLITE, found)
+        }
+        Database::Postgres(server) => {
+            let mut connection = server.primary.connect().await?;
+            let found = super::postgres::schema_of(&mut connection).await?;
+            connection.close().await?;
+            (&POSTGRES, found)
+        }
+    };
+    let at = version(found);
+    let up = migrator.iter().filter(|migration| migration.migration_type.is_up_migration());
+    Ok(up
+        .map(|migration| MigrationStatus {
+            version: migration.version,
+            description: migration.description.to_string(),
+            applied: migration.version <= at,
+            reversible: migration.migration_type.is_reversible(),
+        })
+        .collect())
+}
+
+/// Undoes the last migration, if it can be undone and this binary carries it.
+pub async fn rollback(database: &Database) -> Result<Migrated, StoreError> {
+    let all = status(database).await?;
+    let Some(last) = all.iter().rev().find(|migration| migration.applied) else {
+        return Err(StoreError::Fault("there is no migration to undo".into()));
+    };
+    if !last.reversible {
+        return Err(StoreError::Fault(format!(
+            "migration {} ({}) cannot be undone without losing data; restore a backup instead",
+            last.version, last.description
+        )));
+    }
+    let target = last.version - 1;
+    match database {
+        Database::Sqlite(path) => {
+            let mut connection = connect_sqlite(path).await?;
+            let from = version(sqlite::schema_of(&mut connection).await?);
+            refuse_newer(from, last.version)?;
+            let mut transaction = connection.begin_with("BEGIN EXCLUSIVE").await?;
+            SQLITE.undo(&mut *transaction, target).await.map_err(migration_error)?;
+            let to = version(sqlite::schema_of(&mut transaction).await?);
+            transaction.commit().await?;
+            connection.close().await?;
+            Ok(Migrated { from, to })
+        }
+        Database::Postgres(server) => {
+            let mut connection = server.primary.connect().await?;
+            let from = version(super::postgres::schema_of(&mut connection).await?);
+            refuse_newer(from, last.version)?;
+            POSTGRES.undo(&mut connection, target).await.map_err(migration_error)?;
+            let to = version(super::postgres::schema_of(&mut connection).await?);
+            connection.close().await?;
+            Ok(Migrated { from, to })
+        }
+    }
+}
+
+fn refuse_newer(found: i64, known: i64) -> Result<(), StoreError> {
+    if found <= known {
+        return Ok(());
+    }
+    Err(StoreError::Fault(format!(
+        "the database is at schema {found}, this binary knows up to {known}; undo it with the \
+         binary that applied it"
+    )))
 }
 
 async fn migrate_sqlite(path: &Path) -> Result<Migrated, StoreError> {

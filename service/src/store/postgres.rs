@@ -1,206 +1,205 @@
-//! The real thing: PostgreSQL.
+//! The real thing: PostgreSQL, with row-level security under a role that cannot pass by it.
+//!
+//! Every transaction says whose rows it wants. What is read may come from a replica, and comes from
+//! the primary while the replica is away.
 
+mod dialect;
+#[path = "common/expiry.rs"]
+#[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
+mod expiry;
+#[path = "common/find.rs"]
+#[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
+mod find;
+#[path = "common/keys.rs"]
+#[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
+mod keys;
+#[path = "common/memories.rs"]
+#[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
+mod memories;
+#[path = "common/repository.rs"]
+#[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
+mod repository;
+#[path = "common/subjects.rs"]
+#[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
+mod subjects;
+#[path = "common/tiers.rs"]
+#[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
+mod tiers;
+
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
+use futures::future::BoxFuture;
+use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
-use uuid::Uuid;
 
-use super::{
-    Created, Idempotency, KEY_LIFE_MILLIS, NewMemory, Page, PoolState, Removed, Repository, Row,
-    StoreError, memory_from, metadata_text,
-};
-use crate::memory::{Memory, Moment};
+use super::{OpenError, PoolState, StoreError};
+use crate::config::Server;
+use crate::memory::Moment;
 use crate::schema::SchemaState;
+use crate::tenant::Tenant;
 
-const CONNECTIONS: u32 = 8;
+/// How long a replica that failed is left alone.
+const REPLICA_PAUSE_MILLIS: i64 = 5_000;
 
-pub(super) struct PostgresRepository {
-    pool: PgPool,
+pub(super) struct Backend {
+    primary: PgPool,
+    replica: Option<PgPool>,
+    /// Not before then.
+    replica_from: AtomicI64,
 }
 
-impl PostgresRepository {
-    pub(super) async fn open(options: &PgConnectOptions) -> Result<Self, StoreError> {
-        let pool = PgPoolOptions::new()
-            .max_connections(CONNECTIONS)
+/// Opens the pools and makes sure that tenants are kept apart.
+pub(super) async fn open(server: &Server) -> Result<Backend, OpenError> {
+    let statement_timeout = server.statement_timeout_ms.to_string();
+    let pool = |options: &PgConnectOptions| {
+        let options = options.clone().options([("statement_timeout", statement_timeout.as_str())]);
+        PgPoolOptions::new()
+            .max_connections(server.connections)
             .acquire_timeout(Duration::from_secs(5))
-            .connect_with(options.clone().options([("statement_timeout", "10s")]))
-            .await?;
-        Ok(Self { pool })
+            .connect_lazy_with(options)
+    };
+    let primary = pool(&server.primary);
+    // Before the first migration there are no roles yet, and there is nothing to protect.
+    if schema_of(&mut *primary.acquire().await.map_err(StoreError::from)?)
+        .await?
+        .is_some_and(|state| state.version >= 2)
+    {
+        check_roles(&primary).await?;
     }
+    let replica = server.replica.as_ref().map(pool);
+    Ok(Backend { primary, replica, replica_from: AtomicI64::new(0) })
 }
 
-#[async_trait]
-impl Repository for PostgresRepository {
-    async fn create(&self, new: NewMemory) -> Result<Created, StoreError> {
-        let memory = &new.memory;
-        let mut transaction = self.pool.begin().await?;
-        if let Some(idempotency) = &new.idempotency
-            && let Some(earlier) = claim_key(&mut transaction, idempotency, memory).await?
+async fn check_roles(pool: &PgPool) -> Result<(), OpenError> {
+    let roles: Vec<(String, bool, bool)> = sqlx::query_as(
+        "SELECT rolname::text, pg_has_role(current_user, oid, 'MEMBER'), rolsuper OR rolbypassrls \
+         FROM pg_roles WHERE rolname IN ('neuroca_app', 'neuroca_worker')",
+    )
+    .fetch_all(pool)
+    .await
+    .map_err(StoreError::from)?;
+    for wanted in ["neuroca_app", "neuroca_worker"] {
+        match roles.iter().find(|(name, _, _)| name == wanted) {
+            Some((_, true, false)) => {}
+            Some((_, _, true)) => {
+                return Err(OpenError::Unsafe(format!(
+                    "the role {wanted} passes by row-level security, so tenants would not be kept \
+                     apart; run ALTER ROLE {wanted} NOSUPERUSER NOBYPASSRLS"
+                )));
+            }
+            Some((_, false, _)) => {
+                return Err(OpenError::Unsafe(format!(
+                    "this database user is not a member of the role {wanted}; run GRANT {wanted} TO \
+                     it as the user who migrates"
+                )));
+            }
+            None => {
+                return Err(OpenError::Unsafe(format!(
+                    "the role {wanted} is missing on this server; it was there when the database \
+                     was migrated: run CREATE ROLE {wanted} NOLOGIN and restore the grants"
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Backend {
+    /// Reads what may be a moment old.
+    async fn read<T: Send + 'static>(
+        &self,
+        tenant: &Tenant,
+        work: impl for<'c> Fn(&'c mut PgConnection) -> BoxFuture<'c, Result<T, StoreError>>
+        + Send
+        + Sync,
+    ) -> Result<T, StoreError> {
+        if let Some(replica) = &self.replica
+            && Moment::now().0 >= self.replica_from.load(Ordering::Relaxed)
         {
-            transaction.rollback().await?;
-            return Ok(earlier);
+            match transact(replica, &one_tenant(tenant, "READ ONLY"), &work).await {
+                Err(StoreError::Unavailable(error)) => {
+                    let until = Moment::now().0 + REPLICA_PAUSE_MILLIS;
+                    self.replica_from.store(until, Ordering::Relaxed);
+                    tracing::warn!(error, "the replica does not answer; reading from the primary");
+                }
+                other => return other,
+            }
         }
-        sqlx::query(
-            "INSERT INTO memories (id, content, tier, importance, subject, metadata, created_at, expires_at) \
-             VALUES ($1::uuid, $2, $3, $4, $5, $6::json, $7, $8)",
-        )
-        .bind(memory.id.to_string())
-        .bind(&memory.content)
-        .bind(memory.tier.name())
-        .bind(memory.importance)
-        .bind(&memory.subject)
-        .bind(metadata_text(memory))
-        .bind(memory.created_at.0)
-        .bind(memory.expires_at.map(|moment| moment.0))
-        .execute(&mut *transaction)
-        .await?;
-        let evicted = match new.capacity {
-            Some(capacity) => evict(&mut transaction, memory, capacity).await?,
-            None => 0,
-        };
-        transaction.commit().await?;
-        Ok(Created::New { evicted })
+        transact(&self.primary, &one_tenant(tenant, "READ ONLY"), &work).await
     }
 
-    async fn get(&self, id: Uuid, now: Moment) -> Result<Option<Memory>, StoreError> {
-        by_id(&mut *self.pool.acquire().await?, id.to_string(), now).await
+    /// Reads what was written last.
+    async fn read_latest<T: Send + 'static>(
+        &self,
+        tenant: &Tenant,
+        work: impl for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send,
+    ) -> Result<T, StoreError> {
+        transact(&self.primary, &one_tenant(tenant, "READ ONLY"), work).await
     }
 
-    async fn list(&self, page: Page, now: Moment) -> Result<Vec<Memory>, StoreError> {
-        let before = page.before.unwrap_or(Uuid::max()).to_string();
-        let everywhere = "SELECT id::text, content, tier, importance, subject, metadata::text, created_at, expires_at \
-             FROM memories WHERE id < $1::uuid AND (expires_at IS NULL OR expires_at > $2) \
-             ORDER BY id DESC LIMIT $3";
-        let in_tier = "SELECT id::text, content, tier, importance, subject, metadata::text, created_at, expires_at \
-             FROM memories WHERE id < $1::uuid AND (expires_at IS NULL OR expires_at > $2) AND tier = $4 \
-             ORDER BY id DESC LIMIT $3";
-        let sql = if page.tier.is_some() { in_tier } else { everywhere };
-        let mut query = sqlx::query_as(sql).bind(before).bind(now.0).bind(i64::from(page.limit));
-        if let Some(tier) = page.tier {
-            query = query.bind(tier.name());
+    /// Writes rows of one tenant.
+    async fn write<T: Send + 'static>(
+        &self,
+        tenant: &Tenant,
+        work: impl for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send,
+    ) -> Result<T, StoreError> {
+        transact(&self.primary, &one_tenant(tenant, "READ WRITE"), work).await
+    }
+
+    /// Writes rows of all tenants: the worker's.
+    async fn write_all<T: Send + 'static>(
+        &self,
+        work: impl for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send,
+    ) -> Result<T, StoreError> {
+        transact(&self.primary, "BEGIN; SET LOCAL ROLE neuroca_worker", work).await
+    }
+
+    async fn schema_state(&self) -> Result<Option<SchemaState>, StoreError> {
+        schema_of(&mut *self.primary.acquire().await?).await
+    }
+
+    fn connections(&self) -> PoolState {
+        let pools = std::iter::once(&self.primary).chain(&self.replica);
+        pools.fold(PoolState { idle: 0, used: 0 }, |state, pool| {
+            let idle = u32::try_from(pool.num_idle()).unwrap_or(u32::MAX);
+            PoolState {
+                idle: state.idle + idle,
+                used: state.used + pool.size().saturating_sub(idle),
+            }
+        })
+    }
+
+    async fn shut(&self) {
+        self.primary.close().await;
+        if let Some(replica) = &self.replica {
+            replica.close().await;
         }
-        let rows: Vec<Row> = query.fetch_all(&self.pool).await?;
-        rows.into_iter().map(memory_from).collect()
-    }
-
-    async fn delete(&self, id: Uuid, now: Moment) -> Result<bool, StoreError> {
-        let done = sqlx::query(
-            "DELETE FROM memories WHERE id = $1::uuid AND (expires_at IS NULL OR expires_at > $2)",
-        )
-        .bind(id.to_string())
-        .bind(now.0)
-        .execute(&self.pool)
-        .await?;
-        Ok(done.rows_affected() > 0)
-    }
-
-    async fn remove_expired(&self, now: Moment, batch: u32) -> Result<Removed, StoreError> {
-        // SKIP LOCKED: another worker, or a client that deletes, is not waited for.
-        let memories = sqlx::query(
-            "DELETE FROM memories WHERE id IN (SELECT id FROM memories WHERE expires_at <= $1 \
-             ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
-        )
-        .bind(now.0)
-        .bind(i64::from(batch))
-        .execute(&self.pool)
-        .await?;
-        let keys = sqlx::query(
-            "DELETE FROM idempotency_keys WHERE key IN (SELECT key FROM idempotency_keys \
-             WHERE created_at <= $1 ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
-        )
-        .bind(now.0 - KEY_LIFE_MILLIS)
-        .bind(i64::from(batch))
-        .execute(&self.pool)
-        .await?;
-        Ok(Removed { memories: memories.rows_affected(), keys: keys.rows_affected() })
-    }
-
-    async fn schema(&self) -> Result<Option<SchemaState>, StoreError> {
-        schema_of(&mut *self.pool.acquire().await?).await
-    }
-
-    fn pool(&self) -> PoolState {
-        let idle = u32::try_from(self.pool.num_idle()).unwrap_or(u32::MAX);
-        PoolState { idle, used: self.pool.size().saturating_sub(idle) }
-    }
-
-    async fn close(&self) {
-        self.pool.close().await;
     }
 }
 
-async fn by_id(
-    on: &mut PgConnection,
-    id: String,
-    now: Moment,
-) -> Result<Option<Memory>, StoreError> {
-    let row: Option<Row> = sqlx::query_as(
-        "SELECT id::text, content, tier, importance, subject, metadata::text, created_at, expires_at \
-         FROM memories WHERE id = $1::uuid AND (expires_at IS NULL OR expires_at > $2)",
-    )
-    .bind(id)
-    .bind(now.0)
-    .fetch_optional(on)
-    .await?;
-    row.map(memory_from).transpose()
+/// One round trip: a tenant's name holds nothing that could end the quotes.
+fn one_tenant(tenant: &Tenant, mode: &str) -> String {
+    format!("BEGIN {mode}; SET LOCAL ROLE neuroca_app; SET LOCAL neuroca.tenant = '{tenant}'")
 }
 
-/// Takes the key for this memory, or says what it was used for. The insert waits for a
-/// transaction that is taking the same key, so that only one of two gets it.
-async fn claim_key(
-    on: &mut PgConnection,
-    idempotency: &Idempotency,
-    memory: &Memory,
-) -> Result<Option<Created>, StoreError> {
-    let taken = sqlx::query(
-        "INSERT INTO idempotency_keys AS old (key, fingerprint, memory_id, created_at) \
-         VALUES ($1, $2, $3::uuid, $4) ON CONFLICT (key) DO UPDATE SET \
-         fingerprint = excluded.fingerprint, memory_id = excluded.memory_id, \
-         created_at = excluded.created_at WHERE old.created_at <= $5",
-    )
-    .bind(&idempotency.key)
-    .bind(&idempotency.fingerprint)
-    .bind(memory.id.to_string())
-    .bind(memory.created_at.0)
-    .bind(memory.created_at.0 - KEY_LIFE_MILLIS)
-    .execute(&mut *on)
-    .await?;
-    if taken.rows_affected() > 0 {
-        return Ok(None);
-    }
-    let used: Option<(String, String)> =
-        sqlx::query_as("SELECT fingerprint, memory_id::text FROM idempotency_keys WHERE key = $1")
-            .bind(&idempotency.key)
-            .fetch_optional(&mut *on)
-            .await?;
-    Ok(Some(match used {
-        Some((fingerprint, _)) if fingerprint != idempotency.fingerprint => Created::KeyReused,
-        Some((_, id)) => match by_id(on, id, memory.created_at).await? {
-            Some(made) => Created::Replayed(Box::new(made)),
-            None => Created::ReplayedGone,
-        },
-        None => {
-            return Err(StoreError::Unavailable("an idempotency key expired meanwhile".into()));
+async fn transact<T>(
+    pool: &PgPool,
+    begin: &str,
+    work: impl for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    let mut transaction = pool.begin_with(AssertSqlSafe(begin.to_owned())).await?;
+    match work(&mut transaction).await {
+        Ok(done) => {
+            transaction.commit().await?;
+            Ok(done)
         }
-    }))
-}
-
-/// The expired leave first, then the least important, then the oldest; never the new one.
-async fn evict(on: &mut PgConnection, memory: &Memory, capacity: u32) -> Result<u64, StoreError> {
-    let done = sqlx::query(
-        "DELETE FROM memories WHERE id IN (SELECT id FROM memories \
-         WHERE tier = $1 AND subject IS NOT DISTINCT FROM $2 AND id <> $3::uuid \
-         ORDER BY (expires_at > $4) DESC, importance DESC, id DESC OFFSET $5)",
-    )
-    .bind(memory.tier.name())
-    .bind(&memory.subject)
-    .bind(memory.id.to_string())
-    .bind(memory.created_at.0)
-    .bind(i64::from(capacity.saturating_sub(1)))
-    .execute(on)
-    .await?;
-    Ok(done.rows_affected())
+        Err(error) => {
+            // The first error is the one worth telling.
+            let _ = transaction.rollback().await;
+            Err(error)
+        }
+    }
 }
 
 pub(super) async fn schema_of(on: &mut PgConnection) -> Result<Option<SchemaState>, StoreError> {

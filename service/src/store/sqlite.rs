@@ -1,25 +1,46 @@
 //! The embedded default: one SQLite file.
 //!
-//! Reads go through a small pool, writes through one connection (`sqlite_write`): two processes
+//! Reads go through a small pool, writes through one connection (`sqlite/writer.rs`): two processes
 //! share the file while a new release takes over, so a write waits for its turn and never fails
 //! because the file is busy.
+
+mod dialect;
+#[path = "common/expiry.rs"]
+#[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
+mod expiry;
+#[path = "common/find.rs"]
+#[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
+mod find;
+#[path = "common/keys.rs"]
+#[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
+mod keys;
+#[path = "common/memories.rs"]
+#[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
+mod memories;
+#[path = "common/repository.rs"]
+#[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
+mod repository;
+#[path = "common/subjects.rs"]
+#[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
+mod subjects;
+#[path = "common/tiers.rs"]
+#[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
+mod tiers;
+mod writer;
 
 use std::path::Path;
 use std::time::Duration;
 
-use async_trait::async_trait;
+use futures::future::BoxFuture;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 use sqlx::{Executor, SqliteConnection};
-use uuid::Uuid;
 
-use super::sqlite_write::{Done, Write, Writer};
-use super::{
-    Created, NewMemory, Page, PoolState, Removed, Repository, Row, StoreError, memory_from,
-};
-use crate::memory::{Memory, Moment};
+use super::{PoolState, StoreError};
 use crate::schema::SchemaState;
+use crate::tenant::Tenant;
+use writer::Writer;
 
 const READERS: u32 = 2;
 
@@ -34,85 +55,68 @@ pub(super) fn options(path: &Path) -> SqliteConnectOptions {
         .foreign_keys(true)
 }
 
-pub(super) struct SqliteRepository {
+pub(super) struct Backend {
     readers: SqlitePool,
     writer: Writer,
 }
 
-impl SqliteRepository {
-    pub(super) async fn open(path: &Path) -> Result<Self, StoreError> {
-        let readers = SqlitePoolOptions::new()
-            .max_connections(READERS)
-            .acquire_timeout(Duration::from_secs(5))
-            .connect_with(options(path).pragma("query_only", "ON"))
-            .await?;
-        Ok(Self { readers, writer: Writer::start(options(path)) })
-    }
+pub(super) async fn open(path: &Path) -> Result<Backend, StoreError> {
+    let readers = SqlitePoolOptions::new()
+        .max_connections(READERS)
+        .acquire_timeout(Duration::from_secs(5))
+        .connect_with(options(path).pragma("query_only", "ON"))
+        .await?;
+    Ok(Backend { readers, writer: Writer::start(options(path)) })
 }
 
-#[async_trait]
-impl Repository for SqliteRepository {
-    async fn create(&self, new: NewMemory) -> Result<Created, StoreError> {
-        match self.writer.run(Write::Create(Box::new(new))).await? {
-            Done::Created(created) => Ok(created),
-            other => Err(other.unexpected()),
-        }
+impl Backend {
+    async fn read<T: Send + 'static>(
+        &self,
+        _: &Tenant,
+        work: impl for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>>
+        + Send,
+    ) -> Result<T, StoreError> {
+        work(&mut *self.readers.acquire().await?).await
     }
 
-    async fn get(&self, id: Uuid, now: Moment) -> Result<Option<Memory>, StoreError> {
-        let row: Option<Row> = sqlx::query_as(
-            "SELECT id, content, tier, importance, subject, metadata, created_at, expires_at \
-             FROM memories WHERE id = ?1 AND (expires_at IS NULL OR expires_at > ?2)",
-        )
-        .bind(id.to_string())
-        .bind(now.0)
-        .fetch_optional(&self.readers)
-        .await?;
-        row.map(memory_from).transpose()
+    async fn read_latest<T: Send + 'static>(
+        &self,
+        tenant: &Tenant,
+        work: impl for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>>
+        + Send,
+    ) -> Result<T, StoreError> {
+        self.read(tenant, work).await
     }
 
-    async fn list(&self, page: Page, now: Moment) -> Result<Vec<Memory>, StoreError> {
-        // '~' sorts behind every id.
-        let before = page.before.map_or_else(|| "~".to_owned(), |id| id.to_string());
-        let everywhere = "SELECT id, content, tier, importance, subject, metadata, created_at, expires_at \
-             FROM memories WHERE id < ?1 AND (expires_at IS NULL OR expires_at > ?2) \
-             ORDER BY id DESC LIMIT ?3";
-        let in_tier = "SELECT id, content, tier, importance, subject, metadata, created_at, expires_at \
-             FROM memories WHERE id < ?1 AND (expires_at IS NULL OR expires_at > ?2) AND tier = ?4 \
-             ORDER BY id DESC LIMIT ?3";
-        let sql = if page.tier.is_some() { in_tier } else { everywhere };
-        let mut query = sqlx::query_as(sql).bind(before).bind(now.0).bind(page.limit);
-        if let Some(tier) = page.tier {
-            query = query.bind(tier.name());
-        }
-        let rows: Vec<Row> = query.fetch_all(&self.readers).await?;
-        rows.into_iter().map(memory_from).collect()
+    async fn write<T: Send + 'static>(
+        &self,
+        _: &Tenant,
+        work: impl for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>>
+        + Send
+        + 'static,
+    ) -> Result<T, StoreError> {
+        self.writer.run(work).await
     }
 
-    async fn delete(&self, id: Uuid, now: Moment) -> Result<bool, StoreError> {
-        match self.writer.run(Write::Delete { id, now }).await? {
-            Done::Deleted(was_there) => Ok(was_there),
-            other => Err(other.unexpected()),
-        }
+    async fn write_all<T: Send + 'static>(
+        &self,
+        work: impl for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>>
+        + Send
+        + 'static,
+    ) -> Result<T, StoreError> {
+        self.writer.run(work).await
     }
 
-    async fn remove_expired(&self, now: Moment, batch: u32) -> Result<Removed, StoreError> {
-        match self.writer.run(Write::RemoveExpired { now, batch }).await? {
-            Done::Removed(removed) => Ok(removed),
-            other => Err(other.unexpected()),
-        }
-    }
-
-    async fn schema(&self) -> Result<Option<SchemaState>, StoreError> {
+    async fn schema_state(&self) -> Result<Option<SchemaState>, StoreError> {
         schema_of(&mut *self.readers.acquire().await?).await
     }
 
-    fn pool(&self) -> PoolState {
+    fn connections(&self) -> PoolState {
         let idle = u32::try_from(self.readers.num_idle()).unwrap_or(u32::MAX);
         PoolState { idle, used: self.readers.size().saturating_sub(idle) }
     }
 
-    async fn close(&self) {
+    async fn shut(&self) {
         self.writer.close().await;
         self.readers.close().await;
     }

@@ -1,0 +1,235 @@
+//! The list of everything that this service does over HTTP.
+
+use axum::Json;
+use axum::http::Method;
+use serde_json::Value;
+
+use super::contract::{Operation, document};
+use super::{events, health, memories, metrics, search, subjects, tiers};
+use crate::auth::Role;
+use crate::memory::{Change, Draft, Memory};
+
+/// The OpenAPI 3.1 document.
+pub fn openapi() -> Value {
+    document(&all())
+}
+
+async fn show() -> Json<Value> {
+    Json(openapi())
+}
+
+pub(super) fn all() -> Vec<Operation> {
+    let mut all = of_memories();
+    all.extend(of_finding());
+    all.extend(of_subjects());
+    all.extend(of_the_process());
+    all
+}
+
+fn of_memories() -> Vec<Operation> {
+    vec![
+        Operation::new(
+            Method::POST,
+            "/v1/memories",
+            "createMemory",
+            "Add a memory",
+            memories::create,
+        )
+        .role(Role::Agent)
+        .header("Idempotency-Key")
+        .body::<Draft>()
+        .tagged::<Memory>(201, "It is there, durably."),
+        Operation::new(
+            Method::GET,
+            "/v1/memories",
+            "listMemories",
+            "Page through memories, newest first",
+            memories::list,
+        )
+        .role(Role::Viewer)
+        .query::<memories::ListQuery>()
+        .json::<memories::Listing>(200, "A page."),
+        Operation::new(
+            Method::POST,
+            "/v1/memories:batch",
+            "createMemories",
+            "Add several memories, all or none",
+            memories::create_batch,
+        )
+        .role(Role::Agent)
+        .header("Idempotency-Key")
+        .body::<memories::Batch>()
+        .json::<memories::Added>(201, "They are there, durably."),
+        Operation::new(
+            Method::GET,
+            "/v1/memories/{id}",
+            "readMemory",
+            "Read a memory",
+            memories::read,
+        )
+        .role(Role::Viewer)
+        .header("If-None-Match")
+        .tagged::<Memory>(200, "The memory.")
+        .empty(304, "The client has this version already."),
+        Operation::new(
+            Method::PATCH,
+            "/v1/memories/{id}",
+            "changeMemory",
+            "Change a memory; the version before stays in its history",
+            memories::change,
+        )
+        .role(Role::Agent)
+        .header("If-Match")
+        .body::<Change>()
+        .tagged::<Memory>(200, "The new version."),
+        Operation::new(
+            Method::DELETE,
+            "/v1/memories/{id}",
+            "deleteMemory",
+            "Delete a memory and its history",
+            memories::delete,
+        )
+        .role(Role::Agent)
+        .header("If-Match")
+        .empty(204, "It is gone."),
+        Operation::new(
+            Method::GET,
+            "/v1/memories/{id}/history",
+            "readHistory",
+            "What a memory was",
+            memories::history,
+        )
+        .role(Role::Viewer)
+        .json::<memories::History>(200, "All versions, oldest first."),
+        Operation::new(
+            Method::POST,
+            "/v1/memories/{id}/transfer",
+            "transferMemory",
+            "Move a memory to another tier",
+            memories::transfer,
+        )
+        .role(Role::Agent)
+        .header("If-Match")
+        .body::<memories::Transfer>()
+        .tagged::<Memory>(200, "It is there now."),
+    ]
+}
+
+fn of_finding() -> Vec<Operation> {
+    vec![
+        Operation::new(
+            Method::POST,
+            "/v1/search",
+            "search",
+            "Find memories that answer a question",
+            search::search,
+        )
+        .role(Role::Viewer)
+        .body::<search::Search>()
+        .json::<search::Found>(200, "What was found, best first."),
+        Operation::new(
+            Method::POST,
+            "/v1/context",
+            "context",
+            "Text for a prompt, within a budget of tokens",
+            search::context,
+        )
+        .role(Role::Viewer)
+        .body::<search::ContextWish>()
+        .json::<search::Context>(200, "The text."),
+        Operation::new(
+            Method::GET,
+            "/v1/memory/{tier}",
+            "showTier",
+            "A tier, and how present its memories are",
+            tiers::show,
+        )
+        .role(Role::Viewer)
+        .query::<tiers::TierQuery>()
+        .json::<tiers::TierPage>(200, "A page."),
+        Operation::new(Method::GET, "/v1/stats", "stats", "How much is remembered", tiers::stats)
+            .role(Role::Viewer)
+            .json::<tiers::Stats>(200, "The numbers."),
+        Operation::new(
+            Method::GET,
+            "/v1/events",
+            "events",
+            "Heartbeats and what was added, as server-sent events",
+            events::stream,
+        )
+        .role(Role::Viewer)
+        .query::<events::EventQuery>()
+        .text("text/event-stream", "A stream that ends when the service does."),
+    ]
+}
+
+fn of_subjects() -> Vec<Operation> {
+    vec![
+        Operation::new(
+            Method::GET,
+            "/v1/subjects/{subject}/export",
+            "exportSubject",
+            "Everything that is stored about a subject",
+            subjects::export,
+        )
+        .role(Role::TenantAdmin)
+        .query::<subjects::ExportQuery>()
+        .json::<subjects::Export>(200, "A page."),
+        Operation::new(
+            Method::DELETE,
+            "/v1/subjects/{subject}",
+            "deleteSubject",
+            "Delete everything about a subject, from every table",
+            subjects::forget,
+        )
+        .role(Role::TenantAdmin)
+        .json::<subjects::Gone>(200, "A receipt."),
+    ]
+}
+
+fn of_the_process() -> Vec<Operation> {
+    vec![
+        Operation::new(Method::GET, "/health", "health", "All of it, for people", health::overview)
+            .json::<Value>(200, "Ready.")
+            .json::<Value>(503, "Not ready, and why."),
+        Operation::new(
+            Method::GET,
+            "/health/live",
+            "live",
+            "Whether the process turns",
+            health::live,
+        )
+        .json::<Value>(200, "It does.")
+        .json::<Value>(503, "It is stuck."),
+        Operation::new(
+            Method::GET,
+            "/health/ready",
+            "ready",
+            "Whether it takes requests",
+            health::ready,
+        )
+        .json::<Value>(200, "It does.")
+        .json::<Value>(503, "It does not, and why."),
+        Operation::new(
+            Method::GET,
+            "/health/startup",
+            "startup",
+            "Whether it has started",
+            health::startup,
+        )
+        .json::<Value>(200, "It has.")
+        .json::<Value>(503, "It has not."),
+        Operation::new(
+            Method::GET,
+            "/metrics",
+            "metrics",
+            "Counters for Prometheus",
+            metrics::show,
+        )
+        .text("text/plain", "In Prometheus' text format."),
+        Operation::new(Method::GET, "/version", "version", "What runs here", health::version)
+            .json::<Value>(200, "Version, revision and schemas."),
+        Operation::new(Method::GET, "/openapi.json", "openapi", "This document", show)
+            .json::<Value>(200, "OpenAPI 3.1."),
+    ]
+}

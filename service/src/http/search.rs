@@ -1,0 +1,190 @@
+//! `/v1/search` and `/v1/context`: what answers a question, and as much of it as fits.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::admit::Caller;
+use super::input::{self, Body};
+use super::{Problem, Shared};
+use crate::auth::Principal;
+use crate::memory::{Memory, Moment, Tier, check_subject};
+use crate::search::{Hit, Why, Wish, estimated_tokens};
+use crate::store::Page;
+
+const MAX_QUERY: usize = 8 * 1024;
+const MAX_HITS: u32 = 100;
+/// Most memories that a context is made of.
+const CONTEXT_HITS: u32 = 50;
+const CONTEXT_RECENT: u32 = 20;
+
+/// What is looked for.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Search {
+    /// A question, or words.
+    #[schemars(length(min = 1, max = 8192))]
+    query: String,
+    /// Only about this subject.
+    #[schemars(length(min = 1, max = 256))]
+    #[serde(default)]
+    subject: Option<String>,
+    /// Only in this tier.
+    #[serde(default)]
+    tier: Option<Tier>,
+    /// At most so many.
+    #[schemars(range(min = 1, max = 100))]
+    #[serde(default)]
+    limit: Option<u32>,
+}
+
+/// A memory that answers.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Answer {
+    memory: Memory,
+    /// Comparable within one answer only.
+    score: f64,
+    /// How it was found.
+    why: Why,
+}
+
+/// What was found, best first.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Found {
+    items: Vec<Answer>,
+}
+
+fn check(query: &str, subject: Option<&str>) -> Result<(), Problem> {
+    if query.is_empty() || query.len() > MAX_QUERY {
+        return Err(Problem::invalid(&format!("query is empty or longer than {MAX_QUERY} bytes")));
+    }
+    subject.map_or(Ok(()), check_subject).map_err(|why| Problem::invalid(&why))
+}
+
+async fn find(shared: &Shared, caller: &Principal, wish: &Wish) -> Result<Vec<Hit>, Problem> {
+    let repository = shared.repository()?;
+    let hits = shared.searcher.search(&**repository, &caller.tenant, wish).await?;
+    shared.accesses.note(&caller.tenant, hits.iter().map(|hit| hit.memory.id), wish.now);
+    shared.metrics.operated("search", wish.tier.map_or("any", Tier::name), "done");
+    Ok(hits)
+}
+
+pub(super) async fn search(
+    State(shared): State<Arc<Shared>>,
+    Caller(caller): Caller,
+    Body(search): Body<Search>,
+) -> Result<Json<Found>, Problem> {
+    check(&search.query, search.subject.as_deref())?;
+    let wish = Wish {
+        text: search.query,
+        subject: search.subject,
+        tier: search.tier,
+        limit: input::limit(search.limit, 10, MAX_HITS)? as usize,
+        now: Moment::now(),
+    };
+    let hits = find(&shared, &caller, &wish).await?;
+    let answer = |hit: Hit| Answer { memory: hit.memory, score: hit.score, why: hit.why };
+    Ok(Json(Found { items: hits.into_iter().map(answer).collect() }))
+}
+
+/// What a prompt is to be given.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ContextWish {
+    /// What it is about.
+    #[schemars(length(min = 1, max = 8192))]
+    query: String,
+    /// Only about this subject; its working memory comes along.
+    #[schemars(length(min = 1, max = 256))]
+    #[serde(default)]
+    subject: Option<String>,
+    /// Tokens that it may take, by estimate.
+    #[schemars(range(min = 16, max = 200_000))]
+    #[serde(default = "default_tokens")]
+    max_tokens: u32,
+}
+
+fn default_tokens() -> u32 {
+    1024
+}
+
+/// Text for a prompt.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Context {
+    /// One memory a line, oldest first, each with its date.
+    text: String,
+    /// What the text takes, by estimate: a token is about four letters of English.
+    estimated_tokens: usize,
+    /// Whose text it is, in the order of the lines.
+    memories: Vec<Uuid>,
+    /// Memories that would have answered and did not fit.
+    left_out: usize,
+}
+
+/// The best answers, then what the agent has in mind, until the tokens are used up. One that does
+/// not fit is left out whole: half a sentence misleads.
+pub(super) async fn context(
+    State(shared): State<Arc<Shared>>,
+    Caller(caller): Caller,
+    Body(wish): Body<ContextWish>,
+) -> Result<Json<Context>, Problem> {
+    check(&wish.query, wish.subject.as_deref())?;
+    if !(16..=200_000).contains(&wish.max_tokens) {
+        return Err(Problem::invalid("max_tokens is not from 16 to 200000"));
+    }
+    let now = Moment::now();
+    let asked = Wish {
+        text: wish.query,
+        subject: wish.subject.clone(),
+        tier: None,
+        limit: CONTEXT_HITS as usize,
+        now,
+    };
+    let hits = find(&shared, &caller, &asked).await?;
+    let mut memories: Vec<Memory> = hits.into_iter().map(|hit| hit.memory).collect();
+    if wish.subject.is_some() {
+        let page = Page {
+            before: None,
+            tier: Some(Tier::Working),
+            subject: wish.subject,
+            limit: CONTEXT_RECENT,
+            now,
+        };
+        for recent in shared.repository()?.list(&caller.tenant, page).await? {
+            if !memories.iter().any(|memory| memory.id == recent.id) {
+                memories.push(recent);
+            }
+        }
+    }
+    let (mut left, mut left_out) = (wish.max_tokens as usize, 0);
+    let mut kept: Vec<(Memory, String)> = Vec::new();
+    for memory in memories {
+        let line = line(&memory);
+        match left.checked_sub(estimated_tokens(&line)) {
+            Some(rest) => {
+                left = rest;
+                kept.push((memory, line));
+            }
+            None => left_out += 1,
+        }
+    }
+    kept.sort_by_key(|(memory, _)| (memory.occurred_at, memory.id));
+    let text: String = kept.iter().map(|(_, line)| line.as_str()).collect();
+    Ok(Json(Context {
+        estimated_tokens: wish.max_tokens as usize - left,
+        text,
+        memories: kept.into_iter().map(|(memory, _)| memory.id).collect(),
+        left_out,
+    }))
+}
+
+fn line(memory: &Memory) -> String {
+    let day = jiff::Timestamp::from_millisecond(memory.occurred_at.0)
+        .map(|time| time.strftime("%Y-%m-%d").to_string())
+        .unwrap_or_default();
+    format!("[{day}] {}\n", memory.content)
+}

@@ -1,0 +1,17 @@
+//! Finding memories by words: what is indexed, how a question is cut up, how candidates are scored
+//! and several rankings fused.
+//!
+//! The database keeps hashed words and returns candidates; all ranking happens here, in functions on
+//! plain values, so that it is the same on every database. Only `answer` asks the repository.
+
+mod answer;
+mod fuse;
+mod query;
+mod score;
+mod statistics;
+mod text;
+
+pub use answer::{Hit, SearchError, Searcher, Why, Wish};
+pub use query::Query;
+pub use statistics::{Sample, Statistics};
+pub use text::{Indexed, Vocabulary, content_hash, estimated_tokens};

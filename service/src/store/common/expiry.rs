@@ -1,0 +1,55 @@
+//! What the worker does to the rows of all tenants: removing what has expired, indexing what is not.
+
+use uuid::Uuid;
+
+use super::dialect::{self, Connection};
+use crate::memory::Moment;
+use crate::search::{Vocabulary, content_hash};
+use crate::store::rows::{MemoryRow, columns};
+use crate::store::{KEY_LIFE_MILLIS, Removed, StoreError};
+use crate::tenant::Tenant;
+
+pub(super) async fn remove_expired(
+    on: &mut Connection,
+    now: Moment,
+    batch: u32,
+) -> Result<Removed, StoreError> {
+    let memories = sqlx::query(dialect::REMOVE_EXPIRED)
+        .bind(now.0)
+        .bind(i64::from(batch))
+        .execute(&mut *on)
+        .await?;
+    let keys = sqlx::query(dialect::REMOVE_OLD_KEYS)
+        .bind(now.0 - KEY_LIFE_MILLIS)
+        .bind(i64::from(batch))
+        .execute(on)
+        .await?;
+    Ok(Removed { memories: memories.rows_affected(), keys: keys.rows_affected() })
+}
+
+/// Memories of an older schema, or of another way of indexing.
+pub(super) async fn index_missing(on: &mut Connection, batch: u32) -> Result<u64, StoreError> {
+    let missing: Vec<(String, Uuid)> =
+        sqlx::query_as("SELECT tenant, id FROM memories WHERE terms IS NULL LIMIT $1")
+            .bind(i64::from(batch))
+            .fetch_all(&mut *on)
+            .await?;
+    for (name, id) in &missing {
+        let tenant = Tenant::new(name)
+            .ok_or_else(|| StoreError::Fault(format!("memory {id} has an invalid tenant")))?;
+        let row: Option<MemoryRow> = sqlx::query_as(concat!(
+            "SELECT ",
+            columns!(),
+            " FROM memories WHERE tenant = $1 AND id = $2"
+        ))
+        .bind(name)
+        .bind(id)
+        .fetch_optional(&mut *on)
+        .await?;
+        let Some(memory) = row.map(MemoryRow::memory).transpose()? else { continue };
+        let hash = content_hash(&tenant, &memory.content);
+        let indexed = Vocabulary::new(&tenant).index(&memory);
+        dialect::reindex(on, &tenant, &memory, hash, indexed).await?;
+    }
+    Ok(missing.len() as u64)
+}

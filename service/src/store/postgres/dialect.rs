@@ -1,0 +1,193 @@
+//! What only PostgreSQL says in this way.
+
+use uuid::Uuid;
+
+use crate::memory::{Memory, Moment};
+use crate::search::Indexed;
+use crate::store::rows::{columns, metadata_text};
+use crate::store::{Candidate, Filter, StoreError};
+use crate::tenant::Tenant;
+
+pub(super) use sqlx::postgres::PgConnection as Connection;
+
+/// One memory, locked until the end of the transaction.
+pub(super) const LOCKED: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM memories WHERE tenant = $1 AND id = $2 AND (expires_at IS NULL OR expires_at > $3) \
+      FOR UPDATE"
+);
+/// What an access changes. Skipped while somebody else changes it: one access more or less.
+pub(super) const TOUCHED: &str = "SELECT tier, importance, strength, strength_at, access_count \
+     FROM memories WHERE tenant = $1 AND id = $2 FOR UPDATE SKIP LOCKED";
+// SKIP LOCKED: another worker, or a client that deletes, is not waited for.
+pub(super) const REMOVE_EXPIRED: &str = "DELETE FROM memories WHERE (tenant, id) IN \
+     (SELECT tenant, id FROM memories WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2 \
+      FOR UPDATE SKIP LOCKED)";
+pub(super) const REMOVE_OLD_KEYS: &str = "DELETE FROM idempotency_keys WHERE (tenant, key) IN \
+     (SELECT tenant, key FROM idempotency_keys WHERE created_at <= $1 ORDER BY created_at LIMIT $2 \
+      FOR UPDATE SKIP LOCKED)";
+
+pub(super) async fn insert(
+    on: &mut Connection,
+    tenant: &Tenant,
+    memory: &Memory,
+    content_hash: Vec<u8>,
+    indexed: Indexed,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO memories (tenant, id, content, content_hash, tier, importance, subject, pinned, \
+         metadata, version, occurred_at, created_at, updated_at, expires_at, strength_at, terms, grams) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $12, $15, $16)",
+    )
+    .bind(tenant.name())
+    .bind(memory.id)
+    .bind(&memory.content)
+    .bind(content_hash)
+    .bind(memory.tier.name())
+    .bind(memory.importance)
+    .bind(&memory.subject)
+    .bind(memory.pinned)
+    .bind(metadata_text(&memory.metadata))
+    .bind(memory.version)
+    .bind(memory.occurred_at.0)
+    .bind(memory.created_at.0)
+    .bind(memory.updated_at.0)
+    .bind(memory.expires_at.map(|moment| moment.0))
+    .bind(indexed.terms)
+    .bind(indexed.grams)
+    .execute(on)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn reindex(
+    on: &mut Connection,
+    tenant: &Tenant,
+    memory: &Memory,
+    content_hash: Vec<u8>,
+    indexed: Indexed,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE memories SET content_hash = $3, terms = $4, grams = $5 WHERE tenant = $1 AND id = $2",
+    )
+    .bind(tenant.name())
+    .bind(memory.id)
+    .bind(content_hash)
+    .bind(indexed.terms)
+    .bind(indexed.grams)
+    .execute(on)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn totals(on: &mut Connection) -> Result<Vec<(String, i64)>, StoreError> {
+    Ok(sqlx::query_as("SELECT tier, items FROM tier_totals()").fetch_all(on).await?)
+}
+
+pub(super) async fn terms_before(
+    on: &mut Connection,
+    tenant: &Tenant,
+    before: Uuid,
+    most: u32,
+) -> Result<Vec<Vec<i32>>, StoreError> {
+    let rows: Vec<(Option<Vec<i32>>,)> = sqlx::query_as(
+        "SELECT terms FROM memories WHERE tenant = $1 AND id < $2 ORDER BY id DESC LIMIT $3",
+    )
+    .bind(tenant.name())
+    .bind(before)
+    .bind(i64::from(most))
+    .fetch_all(on)
+    .await?;
+    Ok(rows.into_iter().filter_map(|(terms,)| terms).collect())
+}
+
+#[derive(sqlx::FromRow)]
+struct CandidateRow {
+    id: Uuid,
+    terms: Vec<i32>,
+    subject: Option<String>,
+    importance: f64,
+    occurred_at: i64,
+    strength_at: i64,
+}
+
+impl From<CandidateRow> for Candidate {
+    fn from(row: CandidateRow) -> Self {
+        Self {
+            id: row.id,
+            terms: row.terms,
+            subject: row.subject,
+            importance: row.importance,
+            occurred_at: Moment(row.occurred_at),
+            seen_at: Moment(row.strength_at),
+        }
+    }
+}
+
+pub(super) async fn with_terms(
+    on: &mut Connection,
+    _: &Tenant,
+    filter: &Filter,
+    terms: &[i32],
+    most: u32,
+) -> Result<Vec<Candidate>, StoreError> {
+    let rows: Vec<CandidateRow> = sqlx::query_as(
+        "SELECT id, terms, subject, importance, occurred_at, strength_at \
+         FROM memories_with_terms($1, $2, $3, $4, $5)",
+    )
+    .bind(terms)
+    .bind(&filter.subject)
+    .bind(filter.tier.map(|tier| tier.name()))
+    .bind(filter.now.0)
+    .bind(i64::from(most))
+    .fetch_all(on)
+    .await?;
+    Ok(rows.into_iter().map(Candidate::from).collect())
+}
+
+pub(super) async fn with_grams(
+    on: &mut Connection,
+    _: &Tenant,
+    filter: &Filter,
+    pairs: &[[i32; 2]],
+    most: u32,
+) -> Result<Vec<Candidate>, StoreError> {
+    let rows: Vec<CandidateRow> = sqlx::query_as(
+        "SELECT id, terms, subject, importance, occurred_at, strength_at \
+         FROM memories_with_grams($1, $2, $3, $4, $5)",
+    )
+    .bind(pairs.as_flattened())
+    .bind(&filter.subject)
+    .bind(filter.tier.map(|tier| tier.name()))
+    .bind(filter.now.0)
+    .bind(i64::from(most))
+    .fetch_all(on)
+    .await?;
+    Ok(rows.into_iter().map(Candidate::from).collect())
+}
+
+pub(super) async fn around(
+    on: &mut Connection,
+    tenant: &Tenant,
+    ids: &[Uuid],
+) -> Result<Vec<(Uuid, Uuid)>, StoreError> {
+    let rows: Vec<(Uuid, Option<Uuid>, Option<Uuid>)> = sqlx::query_as(
+        "SELECT m.id, \
+         (SELECT p.id FROM memories p WHERE p.tenant = $1 AND p.subject = m.subject AND p.id < m.id \
+          ORDER BY p.id DESC LIMIT 1), \
+         (SELECT n.id FROM memories n WHERE n.tenant = $1 AND n.subject = m.subject AND n.id > m.id \
+          ORDER BY n.id LIMIT 1) \
+         FROM memories m WHERE m.tenant = $1 AND m.id = ANY($2)",
+    )
+    .bind(tenant.name())
+    .bind(ids)
+    .fetch_all(on)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .flat_map(|(id, before, after)| {
+            before.into_iter().chain(after).map(move |other| (id, other))
+        })
+        .collect())
+}
