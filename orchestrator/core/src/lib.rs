@@ -10,6 +10,7 @@ pub mod journal;
 pub mod judge;
 pub mod observed;
 pub mod plan;
+pub mod preview;
 pub mod release;
 pub mod render;
 pub mod rollout;
