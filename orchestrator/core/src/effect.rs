@@ -117,14 +117,13 @@ impl Traffic {
 }
 
 impl Traffic {
-    /// The same revisions, with nothing for a canary: what is safe while nobody judges it.
+    /// What is safe while nobody judges a canary: it gets nothing, by weight, header or copy.
     pub fn without_canary(&self) -> Self {
         let mut safe = Self { mirror: 0, header_routes: Vec::new(), ..self.clone() };
         for shares in safe.shares.values_mut() {
-            if shares.iter().any(|share| share.canary) && shares.iter().any(|share| !share.canary) {
-                for share in shares {
-                    share.weight = if share.canary { 0 } else { 100 };
-                }
+            if shares.iter().any(|share| !share.canary) {
+                shares.retain(|share| !share.canary);
+                shares.iter_mut().for_each(|share| share.weight = 100);
             }
         }
         safe

@@ -12,8 +12,11 @@ const ASK_AGAIN_MS: u64 = 2_000;
 /// The event that `observed` at `now_ms` amounts to in this state, if any. Without an observation
 /// only the deadline counts: no data moves neither way (invariant 7).
 pub fn assess(state: &State, observed: Option<&Observed>, now_ms: u64) -> Option<Event> {
-    if !state.outstanding.is_empty() || state.paused {
+    if !state.outstanding.is_empty() {
         return None;
+    }
+    if state.paused {
+        return observed.and_then(|o| while_paused(state, o));
     }
     observed.and_then(|o| look(state, o, now_ms)).or_else(|| deadline(state, now_ms))
 }
@@ -82,9 +85,33 @@ fn starting<'a>(
     all_ready.then_some(Event::Ready)
 }
 
+/// A pause stops timers, not the health rules: what has traffic has to stay healthy.
+fn while_paused(state: &State, observed: &Observed) -> Option<Event> {
+    let Phase::Holding(_) = state.phase else { return None };
+    match health(state.spec.moves.iter().filter(|m| m.port && m.is_new()), observed)? {
+        Health::Good => None,
+        Health::Bad(event) => Some(event),
+    }
+}
+
+/// The old release may take over again when it is all there, or with what is ready of it when that
+/// serves already, or when waiting for the rest has been long enough: the new one is worse.
 fn back_starting(state: &State, observed: &Observed, waited: u64) -> Option<Event> {
-    let returning = state.spec.moves.iter().filter(|m| m.leaving().is_some());
+    let good_enough = |m: &Move| {
+        let seen = from(m).and_then(|revision| observed.revisions.get(revision));
+        seen.is_some_and(|seen| {
+            let rest_is_late = seen.crash_loop || waited >= m.start_timeout_ms;
+            seen.ready > 0 && (rest_is_late || serves(observed, from(m)))
+        })
+    };
+    let returning = state.spec.moves.iter().filter(|m| m.leaving().is_some() && !good_enough(m));
     starting(returning, from, observed, waited)
+}
+
+/// Whether the router sends it requests by weight.
+fn serves(observed: &Observed, revision: Option<&RevisionId>) -> bool {
+    let shares = observed.traffic.iter().flat_map(|traffic| traffic.shares.values().flatten());
+    shares.filter(|share| share.weight > 0).any(|share| Some(&share.revision) == revision)
 }
 
 fn watching(state: &State, observed: &Observed, waited: u64) -> Option<Event> {

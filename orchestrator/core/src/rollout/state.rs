@@ -32,6 +32,8 @@ pub struct State {
     pub judged_ms: Option<u64>,
     /// Why there are no windows at present.
     pub blind: Option<String>,
+    /// How often the router refused to take the old release back.
+    pub back_refused: u32,
     /// How it will end, once that is decided against the new release.
     pub verdict: Option<Outcome>,
 }
@@ -176,6 +178,7 @@ impl State {
             promoted: false,
             judged_ms: None,
             blind: None,
+            back_refused: 0,
             verdict: None,
         }
     }

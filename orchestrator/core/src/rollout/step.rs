@@ -6,6 +6,9 @@ use super::state::{Event, Intent, Phase, State};
 use crate::effect::{Effect, Outcome};
 use crate::judge::{OnInconclusive, Window};
 
+/// How often the router may refuse the way back before everything is left as it is.
+const GOES_BACK_TRIES: u32 = 20;
+
 /// What follows from `event` at `now_ms`: the next state and the effects that it adds. An event
 /// that does not fit the state (late, repeated) changes nothing.
 pub fn step(mut state: State, event: &Event, now_ms: u64) -> (State, Vec<Effect>) {
@@ -134,7 +137,11 @@ fn refused(state: &mut State, phase: Phase, reason: &str, now: u64) {
     // that has been accepted.
     let accepted = matches!(phase, Phase::Draining | Phase::Retiring | Phase::Recording);
     let reason = reason.to_string();
-    if matches!(phase, Phase::BackStarting | Phase::BackShifting) {
+    if phase == Phase::BackShifting && state.back_refused < GOES_BACK_TRIES {
+        // Not ready at that very moment; as soon as it is, it is asked for again.
+        state.back_refused += 1;
+        enter(state, Phase::BackStarting, now);
+    } else if matches!(phase, Phase::BackStarting | Phase::BackShifting) {
         cannot_go_back(state, &reason, now);
     } else if state.is_turning_back() || accepted {
         // Neither going back nor cleaning up may get stuck on a detail: leave it and go on.

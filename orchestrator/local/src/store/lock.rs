@@ -41,7 +41,9 @@ impl Store {
     pub(super) fn give_lock_back(&self, epoch: Epoch) -> Result<(), StoreError> {
         self.write(|tx| {
             check(tx, epoch)?;
-            tx.execute("UPDATE lock SET holder = NULL, pid = NULL, deadline_ms = NULL", [])?;
+            // The time stays: it tells how long nobody has held the lock.
+            let sql = "UPDATE lock SET holder = NULL, pid = NULL, deadline_ms = ?1";
+            tx.execute(sql, [deadline(boot_ms())])?;
             Ok(())
         })
     }
@@ -50,7 +52,8 @@ impl Store {
     pub fn break_lock(&self) -> Result<Option<String>, StoreError> {
         self.write(|tx| {
             let holder = held_by(tx, &boot_id(), boot_ms())?;
-            tx.execute("UPDATE lock SET epoch = epoch + 1, holder = NULL, deadline_ms = NULL", [])?;
+            let sql = "UPDATE lock SET epoch = epoch + 1, holder = NULL, deadline_ms = ?1";
+            tx.execute(sql, [deadline(boot_ms())])?;
             Ok(holder)
         })
     }
@@ -59,19 +62,17 @@ impl Store {
         self.read(|db| held_by(db, &boot_id(), boot_ms()))
     }
 
-    /// How long ago the holder last renewed a lock that it has not given back. One that was held
-    /// when the machine went down has been silent for longer than anybody waits.
-    pub fn holder_silent_for(&self) -> Result<Option<Duration>, StoreError> {
+    /// How long nobody has shown that they hold the lock: since it was last renewed, or given back.
+    /// What was before the machine went down is longer ago than anybody waits.
+    pub fn silent_for(&self) -> Result<Option<Duration>, StoreError> {
         let found = self.read(|db| {
-            let sql = "SELECT boot, deadline_ms FROM lock WHERE holder IS NOT NULL";
+            let sql = "SELECT boot, deadline_ms FROM lock WHERE deadline_ms IS NOT NULL";
             let row =
                 |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, u64>(1)?));
             db.query_row(sql, [], row).optional()
         })?;
-        Ok(found.map(|(boot, deadline)| match boot == boot_id() {
-            true => Duration::from_millis(
-                (boot_ms() + GOOD_FOR.as_millis() as u64).saturating_sub(deadline),
-            ),
+        Ok(found.map(|(boot, until)| match boot == boot_id() {
+            true => Duration::from_millis(deadline(boot_ms()).saturating_sub(until)),
             false => Duration::MAX,
         }))
     }

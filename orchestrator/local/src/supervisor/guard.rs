@@ -1,5 +1,5 @@
 //! A canary that nobody judges any more gets nothing: the old release has everything back when a
-//! driver dies or hangs in the middle of a split. Who goes on later sets the weight anew.
+//! driver dies, hangs or leaves in the middle of a split. Who goes on later sets the weight anew.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +32,15 @@ impl Supervisor {
     /// The split in force, if its driver has been silent for too long.
     fn unjudged(&self) -> Option<Traffic> {
         let traffic = self.world().traffic.clone().filter(Traffic::is_split)?;
-        let silent = self.store.holder_silent_for().ok().flatten()?;
-        (silent >= SILENT).then_some(traffic)
+        let silent = self.store.silent_for().ok().flatten()?;
+        (silent >= SILENT && self.can_take_all(&traffic.without_canary())).then_some(traffic)
+    }
+
+    /// Whether everybody with a weight has a ready replica. A canary that serves is better than
+    /// nobody.
+    fn can_take_all(&self, traffic: &Traffic) -> bool {
+        let world = self.world();
+        let mut shares = traffic.shares.values().flatten().filter(|share| share.weight > 0);
+        shares.all(|share| world.revisions.get(&share.revision).is_some_and(|r| r.ready() > 0))
     }
 }

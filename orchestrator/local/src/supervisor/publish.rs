@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use neuroca_deploy_core::effect::Traffic;
+use neuroca_deploy_core::effect::{Share, Traffic};
 use neuroca_deploy_edge::Table;
 
-use super::Supervisor;
 use super::edges::Edge;
 use super::launch::PROJECT_SETTING;
 use super::table::{self, Named};
+use super::{Supervisor, World};
 use crate::layout::StateDir;
 
 /// How often a new edge or one that was away is looked for.
@@ -101,7 +101,10 @@ impl Supervisor {
                     Err(error)
                 }
             },
-            Err(why) => Err(silent(why)),
+            Err(why) => {
+                self.world().traffic = before;
+                Err(silent(why))
+            }
         };
         drop(published);
         self.change(|_| ());
@@ -167,7 +170,11 @@ impl Supervisor {
             .filter_map(|share| {
                 let revision = world.revisions.get(&share.revision)?;
                 let spec = revision.spec.spec.clone();
-                Some((share.revision.clone(), Named { spec, addresses: revision.addresses() }))
+                let addresses = match answers(&world, &traffic, share) {
+                    true => revision.ready_addresses(),
+                    false => revision.addresses(),
+                };
+                Some((share.revision.clone(), Named { spec, addresses }))
             })
             .collect();
         drop(world);
@@ -180,4 +187,12 @@ impl Supervisor {
         let setting = self.store.setting(PROJECT_SETTING).ok().flatten();
         PathBuf::from(setting.unwrap_or_default())
     }
+}
+
+/// Whether somebody ready answers the requests of this share's component: then nobody who is not
+/// ready gets any.
+fn answers(world: &World, traffic: &Traffic, share: &Share) -> bool {
+    let component = traffic.shares.values().find(|shares| shares.contains(share));
+    let mut others = component.into_iter().flatten().filter(|other| other.weight > 0);
+    others.any(|other| world.revisions.get(&other.revision).is_some_and(|r| r.ready() > 0))
 }

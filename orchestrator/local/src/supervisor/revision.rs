@@ -71,15 +71,20 @@ impl Revision {
     /// Addresses for the edge. When no replica is ready any more, those that are alive and once
     /// were get the requests: the edge could only refuse them otherwise.
     pub fn addresses(&self) -> Vec<String> {
-        let pick = |wanted: fn(&Status) -> bool| -> Vec<String> {
-            let replicas = self.replicas.values().map(|r| &r.status);
-            replicas
-                .filter(|s| s.alive && !s.leaving && wanted(s))
-                .filter_map(|s| Some(address(s.port?)))
-                .collect()
-        };
-        let ready = pick(|s| s.ready);
-        if ready.is_empty() { pick(|s| s.was_ready) } else { ready }
+        let ready = self.ready_addresses();
+        if ready.is_empty() { self.addresses_where(|s| s.was_ready) } else { ready }
+    }
+
+    pub fn ready_addresses(&self) -> Vec<String> {
+        self.addresses_where(|s| s.ready)
+    }
+
+    fn addresses_where(&self, wanted: fn(&Status) -> bool) -> Vec<String> {
+        let replicas = self.replicas.values().map(|r| &r.status);
+        replicas
+            .filter(|s| s.alive && !s.leaving && wanted(s))
+            .filter_map(|s| Some(address(s.port?)))
+            .collect()
     }
 
     pub fn ready(&self) -> u32 {

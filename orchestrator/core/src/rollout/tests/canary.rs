@@ -214,7 +214,9 @@ fn a_canary_that_fails_more_often_is_turned_back_with_its_counts() {
     }
     let Some(Outcome::TurnedBack { reason }) = &state.verdict else { panic!("{state:?}") };
     assert!(end <= 20_000, "it took {end} ms");
-    insta::assert_snapshot!(reason);
+    // How many it takes is the judge's business.
+    assert!(reason.starts_with("api has more errors: "), "{reason}");
+    assert!(reason.contains("on the new release, 0 of"), "{reason}");
 }
 
 #[test]
@@ -246,4 +248,50 @@ fn counts_of_before_the_split_and_counts_given_twice_are_not_judged() {
     let (once, _) = step(state, &window(12_000, 1), 12_001);
     let (twice, _) = step(once.clone(), &window(12_000, 1), 12_002);
     assert_eq!(once, twice);
+}
+
+/// The new release is bad and the old one has one of its two replicas.
+fn going_back(observed_old: RevisionObserved, weight: u32) -> (State, Observed) {
+    let state = says(holding(0), Intent::Abort, 0);
+    let state = State { outstanding: Default::default(), ..state };
+    assert_eq!(state.phase, Phase::BackStarting);
+    let observed = Observed { traffic: Some(split(weight)), ..seeing("api-old", observed_old) };
+    (state, observed)
+}
+
+#[test]
+fn an_old_release_that_serves_takes_over_with_what_is_ready_of_it() {
+    let half = RevisionObserved { wanted: 2, alive: 2, ready: 1, ..Default::default() };
+    let (state, observed) = going_back(half.clone(), 10);
+    assert_eq!(assess(&state, Some(&observed), 1), Some(Event::Ready));
+
+    // One that serves nothing yet is waited for, and not for ever.
+    let (state, observed) = going_back(half.clone(), 100);
+    assert_eq!(assess(&state, Some(&observed), 1), None);
+    assert_eq!(assess(&state, Some(&observed), 5_000), Some(Event::Ready));
+    let (state, observed) = going_back(RevisionObserved { crash_loop: true, ..half }, 100);
+    assert_eq!(assess(&state, Some(&observed), 1), Some(Event::Ready));
+
+    let none = RevisionObserved { wanted: 2, alive: 2, ready: 0, ..Default::default() };
+    let (state, observed) = going_back(none, 10);
+    assert_eq!(assess(&state, Some(&observed), 1), None);
+}
+
+#[test]
+fn a_router_that_refuses_the_way_back_is_asked_again() {
+    let (state, _) = going_back(RevisionObserved::default(), 10);
+    let (mut state, _) = step(state, &Event::Ready, 1);
+    let refused = Event::Refused { reason: "no replica of api-old is ready".into() };
+    state = step(state, &refused, 2).0;
+    assert_eq!(state.phase, Phase::BackStarting);
+    assert!(matches!(state.verdict, Some(Outcome::Aborted { .. })));
+}
+
+#[test]
+fn a_pause_does_not_keep_an_unhealthy_canary() {
+    let paused = says(holding(0), Intent::Pause, 1);
+    assert_eq!(assess(&paused, Some(&ready(split(10))), 1_000_000), None);
+    let seen = RevisionObserved { wanted: 1, alive: 0, ready: 0, ..Default::default() };
+    let event = assess(&paused, Some(&seeing("api-new", seen)), 2).expect("it lost readiness");
+    assert!(step(paused, &event, 3).0.is_turning_back());
 }
