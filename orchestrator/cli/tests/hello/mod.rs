@@ -13,8 +13,10 @@ use serde_json::Value;
 const SERVER: &str = r#"
 import http.server, os, signal, sys, threading, time
 for n in range(int(os.environ.get("LINES", "0"))): print("line", n)
+fails, count = int(os.environ.get("FAILS", "0")), 0
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1
     def do_GET(self):
         if self.path == "/health/ready" and os.environ.get("SICK"):
             self.answer(503, os.environ["SICK"])
@@ -27,8 +29,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
             os._exit(7)
         elif self.path == "/secret":
             self.answer(200, os.environ.get("TOKEN", "none"))
+        elif fails and self.path == "/" and self.is_nth():
+            self.answer(500, "out of order")
         else:
             self.answer(200, os.environ.get("GREETING", "?"))
+    def is_nth(self):
+        global count
+        count += 1
+        return count % fails == 0
     def answer(self, status, text):
         body = text.encode()
         self.send_response(status)
