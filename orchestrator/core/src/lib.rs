@@ -13,5 +13,6 @@ pub mod plan;
 pub mod preview;
 pub mod release;
 pub mod render;
+pub mod retention;
 pub mod rollout;
 pub mod traffic;

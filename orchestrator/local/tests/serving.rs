@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use common::{Machine, kill, seen};
 use neuroca_deploy_core::effect::Effect;
+use neuroca_deploy_core::release::RevisionId;
 use neuroca_deploy_engine::ports::{Epoch, Target, TargetError};
 use neuroca_deploy_local::control;
 
@@ -41,6 +42,28 @@ async fn a_release_is_started_becomes_ready_and_answers_through_the_edge() {
         .expect("kept");
     machine.until("retired", |o| !o.revisions.contains_key(&revision)).await;
     assert_eq!(machine.who().1, "two");
+}
+
+#[tokio::test]
+async fn only_the_newest_are_kept_warm() {
+    let machine = Machine::new().await;
+    let mut revisions: Vec<RevisionId> = Vec::new();
+    for name in ["one", "two", "three", "four"] {
+        let release = machine.release(&[("api", machine.server(name))]);
+        machine.deploy(&release).await;
+        if let Some(before) = revisions.last().cloned() {
+            let (component, for_ms) = ("api".into(), 600_000);
+            let warm = Effect::KeepWarm { component, revision: before, for_ms };
+            machine.perform(warm).await.expect("kept");
+        }
+        revisions.push(release.revision("api").expect("there"));
+    }
+    let left = machine.until("retired", |o| !o.revisions.contains_key(&revisions[0])).await;
+    let left: Vec<&RevisionId> = left.revisions.keys().collect();
+    let mut wanted: Vec<&RevisionId> = revisions[1..].iter().collect();
+    wanted.sort();
+    assert_eq!(left, wanted);
+    assert_eq!(machine.who().1, "four");
 }
 
 #[tokio::test]

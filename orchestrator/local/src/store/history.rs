@@ -18,6 +18,14 @@ impl Store {
         })
     }
 
+    /// The place in the history at which the release was last put into force.
+    pub(crate) fn last_in_force(&self, release: &ReleaseId) -> Result<Option<u64>, StoreError> {
+        self.read(|db| {
+            db.prepare_cached("SELECT max(id) FROM journals WHERE release = ?1 AND deployed = 1")?
+                .query_row([&release.0], |row| row.get(0))
+        })
+    }
+
     /// A release's record, as long as it is kept.
     pub fn release_record(&self, id: &ReleaseId) -> Result<Option<Release>, StoreError> {
         let found: Option<String> = self.read(|db| {

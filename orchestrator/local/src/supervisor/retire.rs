@@ -1,9 +1,11 @@
-//! Stopping what was kept warm once its time is over and nothing is left on it.
+//! Stopping what was kept warm once its time is over, or enough newer ones are, and nothing is left
+//! on it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use neuroca_deploy_core::release::RevisionId;
+use neuroca_deploy_core::retention::{Warm, surplus};
 
 use super::Supervisor;
 
@@ -28,11 +30,21 @@ pub(crate) async fn keep_retiring(supervisor: &Arc<Supervisor>) {
 impl Supervisor {
     fn overdue(&self) -> Vec<RevisionId> {
         let world = self.world();
-        let revisions = world.revisions.iter();
-        revisions
-            .filter(|(_, r)| r.warm.as_ref().is_some_and(|warm| warm.is_over()))
-            .map(|(id, _)| id.clone())
-            .collect()
+        let (mut over, mut warm) = (Vec::new(), Vec::new());
+        for (id, revision) in &world.revisions {
+            match &revision.warm {
+                Some(warm) if warm.is_over() => over.push(id.clone()),
+                Some(_) => {
+                    // A place that is not known is no reason to stop the way back.
+                    let place = self.store.last_in_force(&revision.release);
+                    let in_force = place.unwrap_or(None).unwrap_or(u64::MAX);
+                    warm.push(Warm { component: &revision.component, revision: id, in_force });
+                }
+                None => {}
+            }
+        }
+        over.extend(surplus(warm).into_iter().cloned());
+        over
     }
 
     /// Whether the edge sends nothing there and nothing is in flight. Not known is no.
