@@ -10,6 +10,7 @@ use neuroca_deploy_core::plan::Plan;
 use neuroca_deploy_engine::ports::{StateStore, StoreError};
 use serde_json::json;
 
+use crate::commands::plan::save;
 use crate::context::Context;
 use crate::drive::{Driven, Manner, Task, drive};
 use crate::error::{Exit, Failure, Result};
@@ -39,6 +40,9 @@ pub struct Driving {
     /// Why; kept in the history.
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
+    /// Go on in a process of its own, and return.
+    #[arg(long)]
+    pub detach: bool,
 }
 
 impl Driving {
@@ -48,6 +52,18 @@ impl Driving {
             timeout: self.timeout.map(|t| Duration::from_millis(t.0)),
             reason: self.reason.clone(),
         }
+    }
+
+    /// These flags for the process that goes on.
+    pub fn words(&self) -> Vec<String> {
+        let mut words = vec!["--lock-timeout".to_string(), self.lock_timeout.to_string()];
+        if let Some(timeout) = self.timeout {
+            words.extend(["--timeout".into(), timeout.to_string()]);
+        }
+        if let Some(reason) = &self.reason {
+            words.extend(["--reason".into(), reason.clone()]);
+        }
+        words
     }
 }
 
@@ -91,21 +107,50 @@ pub async fn deploy(
         site.has_room()?;
     }
     ctx.confirm(approved, deployment.question, deployment.command)?;
-    carry_out(ctx, site, store, deployment, &driving.manner()).await
+    carry_out(ctx, site, store, deployment, driving).await
 }
 
-/// Drives an approved plan, and tells how it ended.
+/// Drives an approved plan, and tells how it ended; or leaves that to a process of its own.
 pub async fn carry_out(
     ctx: &Context,
     site: &Site,
     store: &dyn StateStore,
     deployment: &Deployment<'_>,
-    manner: &Manner,
+    driving: &Driving,
 ) -> Result {
-    let began = when::now_ms();
     let plan = deployment.plan;
-    let driven = drive(ctx, site, store, Task::Apply(plan), manner).await?;
+    if driving.detach {
+        // Named by what is in it: a second command must not change what the first one does.
+        let folder = site.state()?.run();
+        remove_old_plans(&folder);
+        let file = folder.join(format!("{}.plan", plan.digest()));
+        save(plan, &file)?;
+        let file = file.to_string_lossy().into_owned();
+        let words = ["apply", "--plan", &file, "-y"].map(String::from).to_vec();
+        return detach(ctx, site, [words, driving.words()].concat());
+    }
+    let began = when::now_ms();
+    let driven = drive(ctx, site, store, Task::Apply(plan), &driving.manner()).await?;
     ended(ctx, site, plan, driven, began)
+}
+
+/// Removes what was left for processes that have long read it.
+fn remove_old_plans(folder: &std::path::Path) {
+    const OLD: Duration = Duration::from_secs(3600);
+    let Ok(listing) = std::fs::read_dir(folder) else { return };
+    for entry in listing.flatten().filter(|e| e.path().extension().is_some_and(|e| e == "plan")) {
+        let age = entry.metadata().and_then(|m| m.modified()).map(|at| at.elapsed());
+        if matches!(age, Ok(Ok(age)) if age >= OLD) {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// Has a process of its own do what these words say, and tells where to look.
+pub fn detach(ctx: &Context, site: &Site, words: Vec<String>) -> Result {
+    let log = site.detach(ctx, &words)?;
+    detached(ctx, site, &log);
+    Ok(Exit::Done)
 }
 
 /// Tells how a run ended.
@@ -127,7 +172,7 @@ pub fn ended(ctx: &Context, site: &Site, plan: &Plan, driven: Driven, began: u64
 }
 
 /// Says that it goes on elsewhere.
-pub fn detached(ctx: &Context, site: &Site, log: &std::path::Path) {
+fn detached(ctx: &Context, site: &Site, log: &std::path::Path) {
     if ctx.output.json {
         ctx.output.event("detached", json!({ "log": log }));
     } else {

@@ -124,6 +124,9 @@ pub fn same_sources(plan: &Plan, project: &Project, site: &Site) -> Result<()> {
             }
         }
         for (variable, planned) in &component.secrets {
+            if site.has_secret(&plan.rollout.release, &planned.version)? {
+                continue;
+            }
             // What cannot be read here may have been sealed before; the target says so if not.
             match secrets.version(&planned.reference) {
                 Ok(version) if version != planned.version => {

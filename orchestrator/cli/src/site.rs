@@ -16,6 +16,7 @@ use neuroca_deploy_core::config::model::{Component, TargetKind};
 use neuroca_deploy_core::digest::Digest;
 use neuroca_deploy_core::judge::Analysis;
 use neuroca_deploy_core::observed::Observed;
+use neuroca_deploy_core::release::ReleaseId;
 use neuroca_deploy_engine::ports::{Clock, Metrics, Secrets, StateStore, Target};
 use neuroca_deploy_local::artifacts::{check_program, digest_artifact, source, stored};
 use neuroca_deploy_local::control::{self, ControlError};
@@ -173,6 +174,12 @@ impl Site {
         })
     }
 
+    /// Whether the target has the secret in this version sealed, for this release or for that in force.
+    pub fn has_secret(&self, release: &ReleaseId, version: &str) -> Result<bool> {
+        let found = self.database()?.has_sealed(release, version);
+        found.map_err(|e| Failure::of_store(e, &self.environment))
+    }
+
     /// Refuses what is not urgent while the disk is full.
     pub fn has_room(&self) -> Result<()> {
         let state = self.state()?;
@@ -301,10 +308,11 @@ impl Site {
         let log = self.state()?.logs().join("detached.log");
         let file = OpenOptions::new()
             .create(true)
-            .write(true)
-            .truncate(true)
+            .append(true)
             .mode(0o600)
             .open(&log)
+            // Another one may still write to it.
+            .and_then(|file| file.set_len(0).map(|()| file))
             .map_err(|e| Failure::failed(format!("cannot write {}: {e}", log.display())))?;
         let file_too = file.try_clone().map_err(|e| Failure::failed(e.to_string()))?;
         let mut command = Command::new(own_binary()?);

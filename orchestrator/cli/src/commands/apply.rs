@@ -9,10 +9,9 @@ use neuroca_deploy_core::rollout::Intent;
 use neuroca_deploy_engine::ports::StateStore;
 
 use crate::args::Selection;
-use crate::commands::plan::save;
 use crate::context::Context;
 use crate::deploy::{
-    Deploying, Deployment, carry_out, deploy, detached, refuse_unfinished, show, wait_for_others,
+    Deploying, Deployment, carry_out, deploy, refuse_unfinished, show, wait_for_others,
 };
 use crate::error::{Exit, Failure, Result};
 use crate::intents::{leave, until_ended};
@@ -45,9 +44,6 @@ pub struct Apply {
     /// Take the place of a rollout that is running: it is turned back first.
     #[arg(long)]
     supersede: bool,
-    /// Go on in a process of its own, and return.
-    #[arg(long)]
-    detach: bool,
 }
 
 impl Apply {
@@ -137,7 +133,7 @@ impl Apply {
             }
             plan = now;
             let deployment = deployment(&plan, &command);
-            return carry_out(ctx, site, store, &deployment, &self.flags.driving.manner()).await;
+            return carry_out(ctx, site, store, &deployment, &self.flags.driving).await;
         }
         refuse_unfinished(site, store, &plan).await?;
         self.approved_and_done(ctx, site, store, &plan, &command).await
@@ -151,15 +147,6 @@ impl Apply {
         plan: &Plan,
         command: &str,
     ) -> Result {
-        if self.detach && !plan.is_noop() {
-            show(ctx, plan);
-            ctx.confirm(self.flags.auto_approve, "Carry out this plan?", command)?;
-            let file = site.dir.join("detached.plan");
-            save(plan, &file)?;
-            let log = site.detach(ctx, &self.again(&file.to_string_lossy()))?;
-            detached(ctx, site, &log);
-            return Ok(Exit::Done);
-        }
         deploy(
             ctx,
             site,
@@ -169,20 +156,6 @@ impl Apply {
             &self.flags.driving,
         )
         .await
-    }
-
-    /// This command for the process that goes on.
-    fn again(&self, plan: &str) -> Vec<String> {
-        let mut words: Vec<String> =
-            ["apply", "--plan", plan, "-y", "--lock-timeout"].map(String::from).to_vec();
-        words.push(self.flags.driving.lock_timeout.to_string());
-        if let Some(timeout) = self.flags.driving.timeout {
-            words.extend(["--timeout".into(), timeout.to_string()]);
-        }
-        if let Some(reason) = &self.flags.driving.reason {
-            words.extend(["--reason".into(), reason.clone()]);
-        }
-        words
     }
 
     async fn superseded(&self, ctx: &Context, site: &Site, store: &dyn StateStore) -> Result<()> {

@@ -6,7 +6,7 @@ use neuroca_deploy_core::rollout::Intent;
 use serde_json::json;
 
 use crate::context::Context;
-use crate::deploy::{Deploying, Deployment, deploy};
+use crate::deploy::{Deploying, Deployment, deploy, detach};
 use crate::error::{Exit, Failure, Result};
 use crate::intents::{leave, running, until_ended};
 use crate::planning::{in_force, towards};
@@ -44,6 +44,10 @@ impl Destroy {
                     site.dir.display()
                 );
                 ctx.confirm(self.flags.auto_approve, &question, &format!("{command} --purge"))?;
+            }
+            if self.flags.driving.detach {
+                ctx.confirm(self.flags.auto_approve, "Stop all of it?", &command)?;
+                return self.elsewhere(ctx, &site);
             }
             let store = site.store()?;
             let store = store.as_ref();
@@ -89,5 +93,14 @@ impl Destroy {
             }
             Ok(Exit::Done)
         })
+    }
+
+    fn elsewhere(&self, ctx: &Context, site: &Site) -> Result {
+        let mut words = ["destroy", &self.environment, "-y"].map(String::from).to_vec();
+        if self.purge {
+            words.push("--purge".into());
+        }
+        words.extend(self.flags.driving.words());
+        detach(ctx, site, words)
     }
 }

@@ -10,7 +10,7 @@ use neuroca_deploy_engine::ports::{HistoryEntry, StateStore};
 use serde_json::json;
 
 use crate::context::Context;
-use crate::deploy::{Deploying, Deployment, deploy};
+use crate::deploy::{Deploying, Deployment, deploy, detach};
 use crate::error::{Exit, Failure, Result};
 use crate::intents::{leave, running, until_ended};
 use crate::planning::towards;
@@ -66,6 +66,9 @@ impl Rollback {
             let question = format!("Turn the rollout of {release} back?");
             let command = format!("neuroca-deploy rollback {}", self.environment);
             ctx.confirm(self.flags.auto_approve, &question, &command)?;
+            if self.flags.driving.detach {
+                return self.elsewhere(ctx, site);
+            }
             leave(site, store, &Intent::Rollback, self.flags.driving.reason.clone()).await?;
             until_ended(ctx, site, store, &self.flags.driving.manner()).await?;
             let outcome = last_outcome(site, store).await?;
@@ -88,6 +91,18 @@ impl Rollback {
             question: "Go back?",
         };
         deploy(ctx, site, store, &deployment, self.flags.auto_approve, &self.flags.driving).await
+    }
+}
+
+impl Rollback {
+    /// All of it by a process of its own: what is gone back to is known when the rollout has ended.
+    fn elsewhere(&self, ctx: &Context, site: &Site) -> Result {
+        let mut words = ["rollback", &self.environment, "-y"].map(String::from).to_vec();
+        if let Some(to) = &self.to {
+            words.extend(["--to".into(), to.clone()]);
+        }
+        words.extend(self.flags.driving.words());
+        detach(ctx, site, words)
     }
 }
 

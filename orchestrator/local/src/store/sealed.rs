@@ -27,6 +27,18 @@ impl Store {
         })
     }
 
+    /// Whether a secret is sealed in this version, for the release or for the one in force.
+    pub fn has_sealed(&self, release: &ReleaseId, version: &str) -> Result<bool, StoreError> {
+        let current = self.current_release()?.map(|(_, id)| id);
+        for id in [Some(release), current.as_ref()].into_iter().flatten() {
+            let found = self.sealed(id)?.map(|(versions, _)| versions).unwrap_or_default();
+            if found.values().flat_map(|of_one| of_one.values()).any(|known| known == version) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     pub fn sealed(&self, release: &ReleaseId) -> Result<Option<(Versions, Vec<u8>)>, StoreError> {
         let found: Option<(String, Vec<u8>)> = self.read(|db| {
             db.query_row(
