@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from specimens import PACKAGES, Specimens, revision_of  # noqa: E402
+from specimens import PACKAGES, Specimens, flow, revision_of  # noqa: E402
 from terminals import Rollout, status, until_over  # noqa: E402
 from harness import finish, percentile, release, say, until  # noqa: E402
 
@@ -22,6 +22,7 @@ RPS = 300
 WEIGHTS = [5, 25, 50, 75]
 HELD = [{"weight": weight, "pause": "10m", "analysis": False} for weight in WEIGHTS]
 GATES = [{"weight": weight, "gate": True, "analysis": False} for weight in WEIGHTS]
+STEPS_OF_GATES = [flow(GATES)]
 # Where the rollout is, in turn: at each step; at a gate that the first terminal has left; paused; in
 # the watch period, with all of the traffic.
 PLACES = ["step 0", "step 1", "step 2", "step 3", "gate", "paused", "watching"]
@@ -47,21 +48,13 @@ def reach(project, place):
     return rollout, 8
 
 
-def flow(steps):
-    words = ["{" + ", ".join(f"{key}: {str(value).lower()}" for key, value in step.items()) + "}" for step in steps]
-    return f"rollout.steps=[{', '.join(words)}]"
-
-
-STEPS_OF_GATES = [flow(GATES)]
-
-
 def main():
     bin_dir = release(*PACKAGES)
     rollout = {"steps": HELD, "watch": "10m", "deadline": "2h", "rollback_window": "5s"}
     behaviour = {"SPECIMEN_P50_MS": 5, "SPECIMEN_SPREAD": 0.5}
     rounds, requests, failed = [], 0, 0
     with Specimens(bin_dir, rollout, behaviour) as project:
-        project.apply(*project.next(), "rollout.watch=0s")
+        project.first()
         for n in range(ROUNDS):
             place = PLACES[n % len(PLACES)]
             word = ["abort", "rollback"][n // len(PLACES) % 2]

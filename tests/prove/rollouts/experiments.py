@@ -16,7 +16,8 @@ class Notes:
     """Results by name, a line each."""
 
     def __init__(self, name):
-        self.file = scratch(name) / "results.ndjson"
+        self.folder = scratch(name)
+        self.file = self.folder / "results.ndjson"
         self.lock = threading.Lock()
         self.results = {}
         if self.file.exists():
@@ -28,6 +29,13 @@ class Notes:
         with self.lock, self.file.open("a") as file:
             file.write(json.dumps(result) + "\n")
             self.results[result["name"]] = result
+
+    def kept(self, name, make):
+        """A value that is made once, whatever is interrupted afterwards."""
+        file = self.folder / f"{name}.json"
+        if not file.exists():
+            file.write_text(json.dumps(make()))
+        return json.loads(file.read_text())
 
 
 def side_by_side(workers, experiments, notes, work):

@@ -17,6 +17,12 @@ from terminals import Rollout  # noqa: E402
 PACKAGES = ["neuroca-deploy", "neuroca-service", "neuroca-load", "neuroca-specimen"]
 
 
+def flow(steps):
+    """Steps as a setting of the command line."""
+    words = ["{" + ", ".join(f"{key}: {str(value).lower()}" for key, value in step.items()) + "}" for step in steps]
+    return f"rollout.steps=[{', '.join(words)}]"
+
+
 class Specimens(Project):
     """`rollout` is the section of the environment file; `behaviour` are the variables of every release."""
 
@@ -49,8 +55,8 @@ class Specimens(Project):
                 for name, value in {"SPECIMEN_VERSION": self.released, **faults}.items()]  # fmt: skip
 
     def first(self):
-        """A release to compare with."""
-        self.apply(*self.next())
+        """A release to compare with, whatever there was before."""
+        self.apply(*self.next(), "rollout.strategy=blue_green", "rollout.steps=[]", "rollout.watch=0s")
 
     def load(self, rps, connections=64, timeout_ms=10_000):
         """Constant load, from enough connections for the requests that are slow or hang."""
@@ -58,12 +64,12 @@ class Specimens(Project):
                  "--post-fraction", 0, "--get-path", "/", "--timeout-ms", timeout_ms]  # fmt: skip
         return Load(self.load_program, self.port, words=words)
 
-    def roll_out(self, rps, settle=1.0, **faults):
+    def roll_out(self, rps, sets=(), settle=1.0, **faults):
         """One release under load: how the command and the client saw it."""
         load = self.load(rps)
         try:
             time.sleep(settle)
-            rollout = Rollout(self, self.next(**faults))
+            rollout = Rollout(self, [*self.next(**faults), *sets])
             code = rollout.wait(600)
             # Whoever still answers has time to do so.
             time.sleep(0.5)
