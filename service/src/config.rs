@@ -14,6 +14,8 @@ pub use database::{Database, Server};
 pub use names::{NAMES, parameter_of, suggestion};
 use source::Source;
 
+use crate::masking::Masking;
+
 /// Where it runs, as the operator calls it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
@@ -89,6 +91,10 @@ pub struct Settings {
     pub database: Database,
     /// `NEUROCA_MEMORY_*_SIZE`.
     pub capacity: Capacity,
+    /// `NEUROCA_MEMORY_RETENTION_DAYS`: what nobody has looked at for so long is removed.
+    pub retention_days: Option<u32>,
+    /// `NEUROCA_MASK` and `NEUROCA_MASK_PATTERNS`.
+    pub masking: Masking,
     /// `NEUROCA_LLM_*`.
     pub llm: Option<Llm>,
     /// `NEUROCA_DRAIN_DELAY_MS`.
@@ -160,6 +166,9 @@ impl Settings {
                     1_000_000_000,
                 ),
             },
+            retention_days: Some(source.number("NEUROCA_MEMORY_RETENTION_DAYS", 0, 0, 36_500))
+                .filter(|days| *days > 0),
+            masking: read_masking(&mut source),
             llm: read_llm(&mut source),
             drain_delay: Duration::from_millis(
                 source.number("NEUROCA_DRAIN_DELAY_MS", 0, 0, 600_000).into(),
@@ -170,6 +179,15 @@ impl Settings {
         };
         source.finish().map(|()| settings)
     }
+}
+
+fn read_masking(source: &mut Source) -> Masking {
+    let kinds = source.text("NEUROCA_MASK").unwrap_or_default();
+    let patterns = source.text("NEUROCA_MASK_PATTERNS").unwrap_or_default();
+    Masking::new(&kinds, &patterns).unwrap_or_else(|problem| {
+        source.problem(format!("NEUROCA_MASK and NEUROCA_MASK_PATTERNS: {problem}"));
+        Masking::default()
+    })
 }
 
 fn read_llm(source: &mut Source) -> Option<Llm> {

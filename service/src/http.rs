@@ -3,6 +3,7 @@
 //! Decides nothing about memories; speaks to the database through the `Repository` port only.
 
 mod admit;
+mod consolidations;
 mod contract;
 mod events;
 mod health;
@@ -29,6 +30,7 @@ pub use problem::Problem;
 use crate::accesses::Accesses;
 use crate::config::Capacity;
 use crate::lifecycle::Lifecycle;
+use crate::masking::Masking;
 use crate::search::Searcher;
 use crate::store::Repository;
 
@@ -41,6 +43,8 @@ pub struct Shared {
     pub revision: String,
     /// Limits of the tiers.
     pub capacity: Capacity,
+    /// What is never kept.
+    pub masking: Masking,
     /// Name of the language model's provider, if one is configured.
     pub llm: Option<String>,
     /// Where the process stands.

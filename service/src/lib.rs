@@ -7,9 +7,11 @@
 pub mod accesses;
 pub mod auth;
 pub mod config;
+pub mod consolidate;
 pub mod http;
 pub mod lifecycle;
 pub mod log;
+pub mod masking;
 pub mod memory;
 pub mod schema;
 pub mod search;

@@ -4,13 +4,16 @@
 //! The database keeps hashed words and returns candidates; all ranking happens here, in functions on
 //! plain values, so that it is the same on every database. Only `answer` asks the repository.
 
+mod alike;
 mod answer;
 mod fuse;
+mod like;
 mod query;
 mod score;
 mod statistics;
 mod text;
 
+pub use alike::alike;
 pub use answer::{Hit, SearchError, Searcher, Why, Wish};
 pub use query::Query;
 pub use statistics::{Sample, Statistics};

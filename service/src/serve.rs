@@ -64,6 +64,7 @@ pub async fn serve(settings: Settings, mut shutdown: Shutdown) -> Result<(), Ser
     let shared = Arc::new(Shared {
         revision: settings.revision.clone(),
         capacity: settings.capacity,
+        masking: settings.masking.clone(),
         llm: settings.llm.as_ref().map(|llm| llm.provider.clone()),
         lifecycle: lifecycle.clone(),
         metrics: Metrics::default(),

@@ -9,6 +9,7 @@ mod postgres;
 mod rows;
 mod sqlite;
 mod types;
+mod upkeep;
 
 use async_trait::async_trait;
 use uuid::Uuid;
@@ -19,6 +20,8 @@ pub use types::{
     Access, Candidate, Changed, Created, Deleted, Edit, Evicted, Filter, Idempotency, NewMemories,
     Page, PoolState, Present, Receipt, Removed, StoreError, SubjectUse,
 };
+
+pub use upkeep::{Lead, Promotable, Task, TaskState, Upkeep};
 
 use crate::memory::{Memory, Moment, Tier, Version};
 use crate::schema::SchemaState;
@@ -31,7 +34,7 @@ pub const KEY_LIFE_MILLIS: i64 = 24 * 60 * 60 * 1000;
 /// The port to a database of memories. A write that answered `Ok` survives a crash of the process
 /// and of the machine. Nothing of another tenant is seen or changed.
 #[async_trait]
-pub trait Repository: Send + Sync {
+pub trait Repository: Upkeep {
     /// Writes memories, all or none, once per idempotency key.
     async fn create(&self, tenant: &Tenant, new: NewMemories) -> Result<Created, StoreError>;
     /// The memory of this id, unless it expired.
@@ -112,10 +115,6 @@ pub trait Repository: Send + Sync {
     /// Removes everything about a subject, from every table, and counts it.
     async fn forget(&self, tenant: &Tenant, subject: &str) -> Result<Receipt, StoreError>;
 
-    /// Removes at most `batch` expired memories and as many old keys, so that nobody waits long.
-    async fn remove_expired(&self, now: Moment, batch: u32) -> Result<Removed, StoreError>;
-    /// Indexes at most `batch` memories that are not: how many it found.
-    async fn index_missing(&self, batch: u32) -> Result<u64, StoreError>;
     /// What the database says about its schema; `None` before the first migration.
     async fn schema(&self) -> Result<Option<SchemaState>, StoreError>;
     /// The connections.

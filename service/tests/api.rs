@@ -211,3 +211,49 @@ fn resolves(document: &Value, part: &Value) {
         _ => {}
     }
 }
+
+#[test]
+fn a_consolidation_is_done_by_the_worker() {
+    let dir = migrated();
+    let service = Running::serve(dir.path(), &[]);
+    for content in ["Ann likes green tea", "Ann really likes green tea"] {
+        add(&service, &json!({"content": content, "tier": "long_term", "subject": "ann"}));
+    }
+    let asked = ask(&service, "POST", "/v1/consolidations", &[], &Value::Null);
+    assert_eq!(asked.status, 202, "{asked:?}");
+    let path = asked.header("location").expect("a location");
+    assert_eq!(service.get(path).json()["state"], "pending");
+    let mut worker = Running::start(harness::neuroca(dir.path(), "worker"));
+    worker.line("a consolidation ended");
+    let done = service.get(path).json();
+    assert_eq!((&done["state"], &done["superseded"]), (&json!("done"), &json!(1)));
+    let left = service.get("/v1/memories").json();
+    assert_eq!(left["items"][0]["content"], "Ann really likes green tea");
+    assert_eq!(left["items"].as_array().map(Vec::len), Some(1));
+    assert_eq!(service.get("/v1/consolidations/nothing").problem(), "no-such-task");
+}
+
+#[test]
+fn what_must_not_be_kept_is_not() {
+    let dir = migrated();
+    let service = Running::serve(
+        dir.path(),
+        &[("NEUROCA_MASK", "email,card"), ("NEUROCA_MASK_PATTERNS", "badge=B-[0-9]{4}")],
+    );
+    let path = add(
+        &service,
+        &json!({"content": "ann@example.com has B-1234", "metadata": {"card": "4111 1111 1111 1111"}}),
+    );
+    let kept = service.get(&path).json();
+    assert_eq!(kept["content"], "[email] has [badge]");
+    assert_eq!(kept["metadata"]["card"], "[card]");
+    let changed = ask(&service, "PATCH", &path, &[], &json!({"content": "bob@example.com"})).json();
+    assert_eq!(changed["content"], "[email]");
+    let file = std::fs::read(dir.path().join("neuroca.db")).expect("the database");
+    let log = std::fs::read(dir.path().join("neuroca.db-wal")).expect("its log");
+    for canary in ["example.com", "4111"] {
+        for bytes in [&file, &log] {
+            assert!(!bytes.windows(canary.len()).any(|some| some == canary.as_bytes()), "{canary}");
+        }
+    }
+}

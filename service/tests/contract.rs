@@ -1,16 +1,20 @@
 //! What every repository has to do, on SQLite always and on PostgreSQL when
 //! `NEUROCA_TEST_POSTGRES_URL` names a server on which databases may be made.
 
+use std::panic::AssertUnwindSafe;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use futures::FutureExt;
 use neuroca::config::{Capacity, Database, Server};
+use neuroca::consolidate::{Consolidated, consolidate, promote};
 use neuroca::memory::{Change, Draft, Memory, Moment, Tier};
 use neuroca::schema::SCHEMA_MAX;
 use neuroca::search::{Searcher, Wish};
 use neuroca::store::{
     Access, Changed, Created, Deleted, Edit, Evicted, Idempotency, KEY_LIFE_MILLIS, Migrated,
-    NewMemories, OpenError, Page, Receipt, Removed, Repository, migrate, open, status,
+    NewMemories, OpenError, Page, Receipt, Removed, Repository, Task, TaskState, migrate, open,
+    rollback, status,
 };
 use neuroca::tenant::Tenant;
 use sqlx::postgres::PgConnectOptions;
@@ -107,8 +111,16 @@ async fn contract(database: &Database) {
     the_expired_are_gone(&repository, of).await;
     finds_by_words_and_by_spelling(&repository, of).await;
     a_subject_is_handed_out_and_forgotten(&repository, of).await;
+    the_worthy_go_up_and_duplicates_end(&repository, of).await;
+    the_unseen_go_only_when_asked(&repository, of).await;
+    tasks_are_kept(&repository, of).await;
+    one_leads(&repository, database).await;
     tenants_do_not_meet(&repository).await;
     repository.close().await;
+    let back = rollback(database).await.expect("rolls back");
+    assert_eq!(back, Migrated { from: SCHEMA_MAX, to: SCHEMA_MAX - 1 });
+    let again = migrate(database).await.expect("migrates");
+    assert_eq!(again, Migrated { from: SCHEMA_MAX - 1, to: SCHEMA_MAX });
     assert!(repository.create(of, plain(&memory("late", Tier::LongTerm, 0.5))).await.is_err());
 }
 
@@ -428,6 +440,109 @@ async fn a_subject_is_handed_out_and_forgotten(repository: &Shared, of: &Tenant)
     repository.remove_expired(NOW.plus(KEY_LIFE_MILLIS), 100).await.expect("sweeps");
 }
 
+async fn the_worthy_go_up_and_duplicates_end(repository: &Shared, of: &Tenant) {
+    let mut worthy = memory("worth keeping", Tier::Working, 0.6);
+    let idle = memory("nobody asks for it", Tier::Working, 0.9);
+    let mut pinned = memory("pinned", Tier::ShortTerm, 0.0);
+    pinned.pinned = true;
+    worthy.subject = None;
+    for memory in [&worthy, &idle, &pinned] {
+        repository.create(of, plain(memory)).await.expect("creates");
+    }
+    let access = Access { id: worthy.id, times: 3, at: NOW };
+    repository.touch(of, vec![access]).await.expect("touches");
+    let elsewhere = Some(tenant("else"));
+    for (of, expected) in [(elsewhere.as_ref(), 0), (None, 2)] {
+        let promoted = promote(&**repository, of, ROOMY, NOW).await.expect("promotes");
+        assert_eq!(promoted, expected);
+    }
+    let tier =
+        |id| async move { repository.get(of, id, NOW).await.expect("reads").expect("there").tier };
+    assert_eq!(tier(worthy.id).await, Tier::ShortTerm);
+    assert_eq!(tier(pinned.id).await, Tier::LongTerm);
+    assert_eq!(tier(idle.id).await, Tier::Working);
+    clear(repository, of).await;
+
+    let told = memory("Ann likes green tea", Tier::LongTerm, 0.3);
+    let again = memory("ann likes  GREEN tea!", Tier::LongTerm, 0.8);
+    let longer = memory("Ann really likes green tea a lot", Tier::LongTerm, 0.1);
+    let other = memory("Ann does not like green tea", Tier::LongTerm, 0.1);
+    let mut bobs = memory("Ann likes green tea", Tier::LongTerm, 0.5);
+    bobs.subject = Some("bob".into());
+    for memory in [&told, &again, &longer, &other, &bobs] {
+        repository.create(of, plain(memory)).await.expect("creates");
+    }
+    let done = consolidate(&**repository, &Searcher::default(), of, ROOMY, NOW).await;
+    assert_eq!(done.expect("consolidates"), Consolidated { promoted: 0, superseded: 2 });
+    let left = ids(repository, of, all()).await;
+    assert_eq!(left, [bobs.id, other.id, longer.id]);
+    let ended = repository.get(of, told.id, NOW).await.expect("reads").expect("still there");
+    assert_eq!(ended.valid_to, Some(NOW));
+    assert!(ended.superseded_by.is_some());
+    assert_eq!(ended.content, told.content, "nothing is overwritten");
+    let stays = repository.get(of, longer.id, NOW).await.expect("reads").expect("there");
+    assert_eq!(stays.importance, 0.8, "what made the other important");
+    let late = repository.edit(of, edit(&told, r#"{"pinned":true}"#)).await.expect("answers");
+    assert_eq!(late, Changed::Superseded);
+    let again = consolidate(&**repository, &Searcher::default(), of, ROOMY, NOW).await;
+    assert_eq!(again.expect("consolidates"), Consolidated::default());
+    let receipt = repository.forget(of, "ann").await.expect("forgets");
+    assert_eq!(receipt.memories, 4, "the superseded go too");
+    clear(repository, of).await;
+}
+
+async fn the_unseen_go_only_when_asked(repository: &Shared, of: &Tenant) {
+    let old = memory("old", Tier::LongTerm, 0.5);
+    let mut pinned = memory("pinned", Tier::LongTerm, 0.5);
+    pinned.pinned = true;
+    for memory in [&old, &pinned] {
+        repository.create(of, plain(memory)).await.expect("creates");
+    }
+    assert_eq!(repository.remove_unseen(NOW, 10).await.expect("removes"), 0);
+    assert_eq!(repository.remove_unseen(NOW.plus(1), 10).await.expect("removes"), 1);
+    assert_eq!(ids(repository, of, all()).await, [pinned.id]);
+    clear(repository, of).await;
+}
+
+async fn tasks_are_kept(repository: &Shared, of: &Tenant) {
+    let mut task = Task {
+        id: Uuid::now_v7(),
+        tenant: of.clone(),
+        state: TaskState::Pending,
+        created_at: NOW,
+        finished_at: None,
+        promoted: 0,
+        superseded: 0,
+    };
+    assert_eq!(repository.next_task().await.expect("answers"), None);
+    repository.add_task(&task).await.expect("adds");
+    assert_eq!(repository.next_task().await.expect("answers").as_ref(), Some(&task));
+    assert_eq!(repository.task(&tenant("else"), task.id).await.expect("answers"), None);
+    task = Task { state: TaskState::Done, finished_at: Some(NOW), promoted: 3, ..task };
+    repository.save_task(&task).await.expect("saves");
+    assert_eq!(repository.next_task().await.expect("answers"), None);
+    assert_eq!(repository.task(of, task.id).await.expect("answers").as_ref(), Some(&task));
+    repository.remove_tasks(NOW.plus(1)).await.expect("removes");
+    assert_eq!(repository.task(of, task.id).await.expect("answers"), None);
+}
+
+async fn one_leads(repository: &Shared, database: &Database) {
+    let other = open(database).await.expect("opens");
+    let mut lead = repository.lead().await.expect("answers").expect("nobody leads");
+    assert!(lead.holds().await);
+    assert!(other.lead().await.expect("answers").is_none());
+    drop(lead);
+    // The server notices the end of a connection by and by.
+    for _ in 0..200 {
+        if other.lead().await.expect("answers").is_some() {
+            other.close().await;
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("nobody can lead any more");
+}
+
 async fn tenants_do_not_meet(repository: &Shared) {
     let (a, b) = (tenant("a"), tenant("b"));
     let hers = memory("a secret of a", Tier::LongTerm, 0.5);
@@ -466,10 +581,12 @@ async fn postgres_keeps_the_contract() {
     admin.execute(create).await.expect("creates a database");
     let database = Database::Postgres(Box::new(Server::new(server.clone().database(&name))));
     let options = server.clone().database(&name);
-    let outcome = tokio::spawn(async move {
+    // The database goes whatever comes of it.
+    let outcome = AssertUnwindSafe(async {
         contract(&database).await;
         the_database_itself_keeps_tenants_apart(&database, &options).await;
     })
+    .catch_unwind()
     .await;
     let drop = AssertSqlSafe(format!("DROP DATABASE {name} WITH (FORCE)"));
     admin.execute(drop).await.expect("drops the database");
@@ -485,6 +602,16 @@ async fn the_database_itself_keeps_tenants_apart(database: &Database, options: &
         repository.create(&tenant(name), keyed(&hers, "k", "p")).await.expect("creates");
         let change = edit(&hers, r#"{"pinned":true}"#);
         repository.edit(&tenant(name), change).await.expect("edits");
+        let task = Task {
+            id: Uuid::now_v7(),
+            tenant: tenant(name),
+            state: TaskState::Pending,
+            created_at: NOW,
+            finished_at: None,
+            promoted: 0,
+            superseded: 0,
+        };
+        repository.add_task(&task).await.expect("adds");
     }
     let mut raw = options.connect().await.expect("connects");
     raw.execute("SET ROLE neuroca_app").await.expect("a member of the role");

@@ -3,7 +3,7 @@
 //! Knows no values.
 
 /// Every parameter, sorted. Each can also be given as `NAME_FILE`: a file that holds the value.
-pub const NAMES: [&str; 22] = [
+pub const NAMES: [&str; 25] = [
     "NEUROCA_DB_HOST",
     "NEUROCA_DB_NAME",
     "NEUROCA_DB_PASSWORD",
@@ -20,8 +20,11 @@ pub const NAMES: [&str; 22] = [
     "NEUROCA_LLM_MODEL",
     "NEUROCA_LLM_PROVIDER",
     "NEUROCA_LOG_LEVEL",
+    "NEUROCA_MASK",
+    "NEUROCA_MASK_PATTERNS",
     "NEUROCA_MEMORY_LONG_TERM_BACKEND",
     "NEUROCA_MEMORY_LONG_TERM_SIZE",
+    "NEUROCA_MEMORY_RETENTION_DAYS",
     "NEUROCA_MEMORY_SHORT_TERM_SIZE",
     "NEUROCA_MEMORY_WORKING_SIZE",
     "NEUROCA_REVISION",

@@ -26,10 +26,11 @@ pub(super) async fn create(
     State(shared): State<Arc<Shared>>,
     Caller(caller): Caller,
     headers: HeaderMap,
-    Body(draft): Body<Draft>,
+    Body(mut draft): Body<Draft>,
 ) -> Result<Response, Problem> {
     draft.check().map_err(|why| Problem::invalid(&why))?;
     let print = draft.fingerprint();
+    shared.masking.draft(&mut draft);
     let (mut made, replayed) = add(&shared, &caller, &headers, vec![draft], print).await?;
     let memory = made.pop().ok_or_else(Problem::internal)?;
     let location = [(LOCATION, format!("/v1/memories/{}", memory.id))];
@@ -98,7 +99,7 @@ pub(super) async fn create_batch(
     State(shared): State<Arc<Shared>>,
     Caller(caller): Caller,
     headers: HeaderMap,
-    Body(batch): Body<Batch>,
+    Body(mut batch): Body<Batch>,
 ) -> Result<Response, Problem> {
     if !(1..=MAX_BATCH).contains(&batch.items.len()) {
         return Err(Problem::invalid(&format!("items are not 1 to {MAX_BATCH}")));
@@ -107,6 +108,7 @@ pub(super) async fn create_batch(
         draft.check().map_err(|why| Problem::invalid(&format!("items[{number}]: {why}")))?;
     }
     let print = fingerprint(&batch);
+    batch.items.iter_mut().for_each(|draft| shared.masking.draft(draft));
     let (items, replayed) = add(&shared, &caller, &headers, batch.items, print).await?;
     Ok((StatusCode::CREATED, replay_mark(replayed), Json(Added { items })).into_response())
 }
@@ -187,9 +189,10 @@ pub(super) async fn change(
     Caller(caller): Caller,
     Path(id): Path<String>,
     headers: HeaderMap,
-    Body(change): Body<Change>,
+    Body(mut change): Body<Change>,
 ) -> Result<Response, Problem> {
     change.check().map_err(|why| Problem::invalid(&why))?;
+    shared.masking.change(&mut change);
     let edit = Edit {
         id: input::id(&id)?,
         version: input::if_match(&headers)?,

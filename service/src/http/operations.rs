@@ -5,9 +5,10 @@ use axum::http::Method;
 use serde_json::Value;
 
 use super::contract::{Operation, document};
-use super::{events, health, memories, metrics, search, subjects, tiers};
+use super::{consolidations, events, health, memories, metrics, search, subjects, tiers};
 use crate::auth::Role;
 use crate::memory::{Change, Draft, Memory};
+use crate::store::Task;
 
 /// The OpenAPI 3.1 document.
 pub fn openapi() -> Value {
@@ -165,6 +166,24 @@ fn of_finding() -> Vec<Operation> {
 
 fn of_subjects() -> Vec<Operation> {
     vec![
+        Operation::new(
+            Method::POST,
+            "/v1/consolidations",
+            "consolidate",
+            "Have the worker promote and compare now",
+            consolidations::start,
+        )
+        .role(Role::Operator)
+        .json::<Task>(202, "The worker will take it up."),
+        Operation::new(
+            Method::GET,
+            "/v1/consolidations/{id}",
+            "readConsolidation",
+            "How far a consolidation is",
+            consolidations::read,
+        )
+        .role(Role::Operator)
+        .json::<Task>(200, "So far."),
         Operation::new(
             Method::GET,
             "/v1/subjects/{subject}/export",

@@ -90,6 +90,16 @@ impl Problem {
         )
     }
 
+    /// There is no such consolidation.
+    pub fn no_such_task() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "urn:neuroca:problem:no-such-task",
+            "There is no such consolidation",
+            "it ended more than a week ago, or it never was",
+        )
+    }
+
     /// There is nothing about this subject.
     pub fn no_such_subject() -> Self {
         Self::new(

@@ -149,7 +149,7 @@ impl Searcher {
             .collect())
     }
 
-    async fn statistics(
+    pub(super) async fn statistics(
         &self,
         repository: &dyn Repository,
         tenant: &Tenant,

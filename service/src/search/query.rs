@@ -3,7 +3,7 @@
 use super::text::{Vocabulary, stemmer, words};
 
 /// Words that tell nothing about what is meant.
-const STOP: &[&str] = &[
+pub(super) const STOP: &[&str] = &[
     "a", "about", "after", "all", "am", "an", "and", "any", "are", "as", "at", "be", "been",
     "before", "but", "by", "can", "could", "did", "do", "does", "for", "from", "had", "has",
     "have", "he", "her", "hers", "him", "his", "how", "i", "if", "in", "into", "is", "isn", "it",

@@ -13,6 +13,7 @@ mod find;
 #[path = "common/keys.rs"]
 #[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
 mod keys;
+mod lead;
 #[path = "common/memories.rs"]
 #[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
 mod memories;
@@ -25,6 +26,12 @@ mod subjects;
 #[path = "common/tiers.rs"]
 #[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
 mod tiers;
+#[path = "common/upkeep.rs"]
+#[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
+mod upkeep;
+#[path = "common/worker.rs"]
+#[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
+mod worker;
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;

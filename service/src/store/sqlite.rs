@@ -14,6 +14,7 @@ mod find;
 #[path = "common/keys.rs"]
 #[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
 mod keys;
+mod lead;
 #[path = "common/memories.rs"]
 #[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
 mod memories;
@@ -26,9 +27,15 @@ mod subjects;
 #[path = "common/tiers.rs"]
 #[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
 mod tiers;
+#[path = "common/upkeep.rs"]
+#[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
+mod upkeep;
+#[path = "common/worker.rs"]
+#[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
+mod worker;
 mod writer;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -56,6 +63,8 @@ pub(super) fn options(path: &Path) -> SqliteConnectOptions {
 }
 
 pub(super) struct Backend {
+    /// Locked by the one that works.
+    lead: PathBuf,
     readers: SqlitePool,
     writer: Writer,
 }
@@ -66,7 +75,9 @@ pub(super) async fn open(path: &Path) -> Result<Backend, StoreError> {
         .acquire_timeout(Duration::from_secs(5))
         .connect_with(options(path).pragma("query_only", "ON"))
         .await?;
-    Ok(Backend { readers, writer: Writer::start(options(path)) })
+    let mut lead = path.as_os_str().to_owned();
+    lead.push("-worker");
+    Ok(Backend { lead: lead.into(), readers, writer: Writer::start(options(path)) })
 }
 
 impl Backend {

@@ -27,6 +27,20 @@ pub(super) async fn remove_expired(
     Ok(Removed { memories: memories.rows_affected(), keys: keys.rows_affected() })
 }
 
+/// What nobody has looked at for so long that it may go.
+pub(super) async fn remove_unseen(
+    on: &mut Connection,
+    before: Moment,
+    batch: u32,
+) -> Result<u64, StoreError> {
+    let done = sqlx::query(dialect::REMOVE_UNSEEN)
+        .bind(before.0)
+        .bind(i64::from(batch))
+        .execute(on)
+        .await?;
+    Ok(done.rows_affected())
+}
+
 /// Memories of an older schema, or of another way of indexing.
 pub(super) async fn index_missing(on: &mut Connection, batch: u32) -> Result<u64, StoreError> {
     let missing: Vec<(String, Uuid)> =

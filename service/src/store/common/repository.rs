@@ -7,13 +7,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::{Backend, dialect, expiry, find, memories, subjects, tiers};
+use super::{Backend, dialect, find, memories, subjects, tiers};
 use crate::memory::{Memory, Moment, Tier, Version};
 use crate::schema::SchemaState;
 use crate::search::Sample;
 use crate::store::{
     Access, Candidate, Changed, Created, Deleted, Edit, Filter, NewMemories, Page, PoolState,
-    Present, Receipt, Removed, Repository, StoreError, SubjectUse,
+    Present, Receipt, Repository, StoreError, SubjectUse,
 };
 use crate::tenant::Tenant;
 
@@ -202,18 +202,6 @@ impl Repository for Backend {
             Box::pin(async move { subjects::forget(on, &of, &subject).await })
         })
         .await
-    }
-
-    async fn remove_expired(&self, now: Moment, batch: u32) -> Result<Removed, StoreError> {
-        self.write_all(move |on| {
-            Box::pin(async move { expiry::remove_expired(on, now, batch).await })
-        })
-        .await
-    }
-
-    async fn index_missing(&self, batch: u32) -> Result<u64, StoreError> {
-        self.write_all(move |on| Box::pin(async move { expiry::index_missing(on, batch).await }))
-            .await
     }
 
     async fn schema(&self) -> Result<Option<SchemaState>, StoreError> {

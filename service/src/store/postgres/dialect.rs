@@ -24,6 +24,9 @@ pub(super) const TOUCHED: &str = "SELECT tier, importance, strength, strength_at
 pub(super) const REMOVE_EXPIRED: &str = "DELETE FROM memories WHERE (tenant, id) IN \
      (SELECT tenant, id FROM memories WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2 \
       FOR UPDATE SKIP LOCKED)";
+pub(super) const REMOVE_UNSEEN: &str = "DELETE FROM memories WHERE (tenant, id) IN \
+     (SELECT tenant, id FROM memories WHERE tier = 'long_term' AND NOT pinned AND strength_at < $1 \
+      AND (valid_to IS NULL OR valid_to < $1) LIMIT $2 FOR UPDATE SKIP LOCKED)";
 pub(super) const REMOVE_OLD_KEYS: &str = "DELETE FROM idempotency_keys WHERE (tenant, key) IN \
      (SELECT tenant, key FROM idempotency_keys WHERE created_at <= $1 ORDER BY created_at LIMIT $2 \
       FOR UPDATE SKIP LOCKED)";
@@ -69,7 +72,8 @@ pub(super) async fn reindex(
     indexed: Indexed,
 ) -> Result<(), StoreError> {
     sqlx::query(
-        "UPDATE memories SET content_hash = $3, terms = $4, grams = $5 WHERE tenant = $1 AND id = $2",
+        "UPDATE memories SET content_hash = $3, terms = $4, grams = $5, compared_at = NULL \
+         WHERE tenant = $1 AND id = $2",
     )
     .bind(tenant.name())
     .bind(memory.id)
