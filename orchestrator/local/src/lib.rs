@@ -11,6 +11,7 @@ mod keeper;
 pub mod kill_point;
 pub mod layout;
 pub mod logs;
+mod metrics;
 pub mod process_id;
 pub mod processes;
 mod reserve;
@@ -21,5 +22,6 @@ mod supervisor;
 mod target;
 
 pub use layout::StateDir;
+pub use metrics::LocalMetrics;
 pub use store::Store;
 pub use target::{LocalTarget, TargetFailed};

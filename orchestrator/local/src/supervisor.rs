@@ -17,6 +17,7 @@ mod retire;
 mod revision;
 mod route;
 mod table;
+mod windows;
 
 use std::collections::BTreeMap;
 use std::os::unix::net::UnixListener;

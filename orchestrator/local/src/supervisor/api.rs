@@ -11,7 +11,7 @@ use neuroca_deploy_core::observed::Observed;
 use neuroca_deploy_engine::ports::{Epoch, TargetError};
 use serde::{Deserialize, Serialize};
 
-use super::Supervisor;
+use super::{Supervisor, windows};
 use crate::process_id::ProcessId;
 
 /// An effect and the token of whoever drives.
@@ -35,6 +35,7 @@ pub(crate) fn routes(supervisor: Arc<Supervisor>) -> Router {
         .route("/v1/effects", post(effect))
         .route("/v1/observed", get(observed))
         .route("/v1/changed", get(changed))
+        .route("/v1/windows", get(windows::get))
         .route("/v1/process", get(|| async { Json(ProcessId::own()) }))
         .route("/v1/stop", post(stop))
         .with_state(supervisor)
