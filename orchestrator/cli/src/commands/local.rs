@@ -184,6 +184,8 @@ impl Install {
         let user = self.user.clone().unwrap_or_else(|| crate::drive::who(None).user);
         values["host"] = json!({
             "binary": own_binary()?, "project": project, "state": site.root, "user": user,
+            // As here: what was found when it was planned has to be found after a reboot.
+            "path": std::env::var("PATH").ok().unwrap_or_else(|| values["host"]["path"].to_string()),
         });
         let templates: Vec<SourceFile> =
             ctx.project.templates()?.into_iter().filter(|t| t.name == UNIT).collect();

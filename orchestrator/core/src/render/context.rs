@@ -7,6 +7,9 @@ use serde_json::{Value, json};
 use crate::config::model::{Component, Environment};
 use crate::config::service_parameters;
 
+/// Beyond draining: what does not end is killed, and a step that was begun is ended.
+const STOPPING_SECONDS: u64 = 60;
+
 /// The context of an environment:
 ///
 /// - `environment`: its name; `project`, `target`, `edge`, `rollout`, `retention`: as in its file, with
@@ -15,8 +18,10 @@ use crate::config::service_parameters;
 ///   `secrets` a list of `name`, `source` (`env` or `file`) and `from`, `secret_files` those of them that
 ///   the component can read from a file itself (`NAME_FILE`), and `front` whether it answers `/`;
 /// - `migrating` and `reading_files`: names of the components that migrate, and of those with `secret_files`;
+/// - `stop_seconds`: how long it takes at most to stop all of it;
 /// - `host`: the conventional places on a machine: `binary`, `project` (its folder), `state` (the
-///   folder of `--state-dir`), `user`. Who knows better replaces them.
+///   folder of `--state-dir`), `user`, `path` (where programs are looked for). Who knows better replaces
+///   them.
 ///
 /// No secret value is in it.
 pub fn context(name: &str, environment: &Environment) -> Value {
@@ -32,11 +37,15 @@ pub fn context(name: &str, environment: &Environment) -> Value {
     let reading = names(&|c| c["secret_files"].as_array().is_some_and(|files| !files.is_empty()));
     context["migrating"] = migrating;
     context["reading_files"] = reading;
+    // The edge drains, then the components do.
+    let drain_ms = environment.components.values().map(|c| c.drain.0).max().unwrap_or(0);
+    context["stop_seconds"] = json!(2 * drain_ms.div_ceil(1000) + STOPPING_SECONDS);
     context["host"] = json!({
         "binary": "/usr/local/bin/neuroca-deploy",
         "project": format!("/etc/neuroca-deploy/{}", environment.project),
         "state": "/var/lib/neuroca-deploy",
         "user": "neuroca-deploy",
+        "path": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin",
     });
     context
 }

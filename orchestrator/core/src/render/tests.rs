@@ -220,6 +220,8 @@ fn unit_file() {
     Type=exec
     User=neuroca-deploy
     WorkingDirectory=/etc/neuroca-deploy/shop
+    # Where the programs of components are looked for.
+    Environment="PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"
     StateDirectory=neuroca-deploy
     StateDirectoryMode=0700
     ExecStart="/usr/local/bin/neuroca-deploy" --project "/etc/neuroca-deploy/shop" --state-dir "/var/lib/neuroca-deploy" local supervise "test"
@@ -227,6 +229,8 @@ fn unit_file() {
     RestartSec=1
     # Components, edge and keeper outlive the supervisor, so that its upgrade or its death is no outage.
     KillMode=process
+    # Stopping it drains and stops all of them.
+    TimeoutStopSec=120
     Delegate=yes
     LimitNOFILE=65536
     NoNewPrivileges=yes
