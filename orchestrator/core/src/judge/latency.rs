@@ -27,12 +27,29 @@ const DEMANDED: (f64, f64) = (0.05, 0.95);
 /// Bounds are whole microseconds, so a bound this much below its place is the right one.
 const ROUNDING: f64 = 0.01;
 
+/// When it is known of a slot of time how many of its units were slower than a bound, counted from its end.
+///
+/// Not the bound itself, but the next power of two seconds: the counts of the two bounds of a pair have to be
+/// about the same units. Were each bound counted as soon as it can be, then for a while at the
+/// end of an incident that both sides share, the canary's slow units would be counted and the
+/// stable side's would not.
+pub fn known_after_us(bound_us: u64) -> u64 {
+    const SECOND_US: u64 = 1_000_000;
+    bound_us
+        .div_ceil(SECOND_US)
+        .max(1)
+        .checked_next_power_of_two()
+        .map_or(bound_us, |seconds| seconds.saturating_mul(SECOND_US))
+}
+
 /// Evidence about latency.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Latency {
     tolerance: f64,
     not_worse: f64,
     ln_most: f64,
+    /// Windows hold counts of different units for bounds that are known at different times.
+    lagged: bool,
     /// Stakes that wait for pairs.
     cash: f64,
     /// In the order of their bounds.
@@ -57,6 +74,8 @@ impl Latency {
             tolerance: analysis.latency.tolerance.value().max(1.0),
             not_worse: analysis.latency.not_worse.value().max(1e-3),
             ln_most,
+            // A metrics server counts a request when it ends, whatever the bound.
+            lagged: analysis.prometheus.is_none(),
             cash: 0.0,
             pairs: Vec::new(),
             totals: Totals::default(),
@@ -114,9 +133,11 @@ impl Latency {
         for stable_us in &bounds {
             let least = *stable_us as f64 * self.tolerance * (1.0 - ROUNDING);
             let above = bounds.partition_point(|bound| (*bound as f64) < least);
-            let Some(canary_us) = bounds.get(above).copied().filter(|b| b > stable_us) else {
-                continue;
+            let same_units = |canary_us: &u64| {
+                !self.lagged || known_after_us(*canary_us) == known_after_us(*stable_us)
             };
+            let counterpart = bounds.get(above).copied().filter(|bound| bound > stable_us);
+            let Some(canary_us) = counterpart.filter(same_units) else { continue };
             let Sums { canary, .. } = self.totals.at(canary_us);
             let Sums { stable, .. } = self.totals.at(*stable_us);
             match self.pairs.binary_search_by_key(stable_us, |pair| pair.stable_us) {

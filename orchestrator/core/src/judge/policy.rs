@@ -53,7 +53,7 @@ impl Default for Analysis {
             latency: Latency::default(),
             alpha: Percent(10_000),
             beta: Percent(50_000),
-            restart_every: Millis(30_000),
+            restart_every: Millis(40_000),
             horizon: Millis(900_000),
             min_requests: 50,
             decide_within: Millis(900_000),
@@ -170,10 +170,10 @@ impl Analysis {
     }
 
     /// What the evidence against one metric of one of so many components has to reach for an alarm. `alpha` is
-    /// divided among components and metrics; errors get three parts where others get one, as
+    /// divided among components and metrics; errors get four parts where others get one, as
     /// they are few and have to be seen within seconds.
     pub fn alarm_bound(&self, metric: &Metric, components: usize) -> f64 {
-        const ERRORS: f64 = 3.0;
+        const ERRORS: f64 = 4.0;
         // Of no chance at all there is no evidence, and of certainty no bound.
         let alpha = self.alpha.fraction().clamp(1e-6, 0.5);
         let others = self.ratios().count() + usize::from(self.judges_latency());
@@ -183,7 +183,8 @@ impl Analysis {
 
     /// What the evidence for a release has to reach before it gets `weight` percent.
     pub fn acceptance_bound(&self, weight: u32) -> f64 {
-        self.beta.fraction().clamp(1e-6, 0.5).powf(-f64::from(weight.min(100)) / 100.0)
+        let share = f64::from(weight.min(100)) / 100.0;
+        self.beta.fraction().clamp(1e-6, 0.5).powf(-share * share)
     }
 
     /// How many times the judge starts within the horizon, the first time included.

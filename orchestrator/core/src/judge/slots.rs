@@ -1,16 +1,18 @@
 //! From what became of the requests that were sent in each slot of time to windows.
 //!
 //! Windows end on a fixed grid of absolute time. What is known of a slot goes into the one window
-//! in which it came to be known: for a latency bound when all of the slot is older than the bound,
-//! whether it ended or not, so that what hangs is slower and not missing; for errors when all of it
-//! has ended on both sides, or when waiting for the rest would take too long. So the same slots
-//! give the same windows whenever they are asked for, and each unit is counted exactly once.
+//! in which it came to be known: for a latency bound some time after all of the slot is older than
+//! the bound ([`known_after_us`]), whether it ended or not, so that what hangs is slower and not
+//! missing; for errors when all of it has ended on both sides, or when waiting for the rest would
+//! take too long. So the same slots give the same windows whenever they are asked for, and each
+//! unit is counted exactly once.
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::latency::known_after_us;
 use super::window::{Counts, Sides, Slower, Window};
 
 /// How long after a moment everything that happened before it has been noted.
@@ -71,7 +73,7 @@ pub struct Cut {
 /// The windows that are final and can be told, oldest first, those without a request too.
 pub fn windows(grid: &Grid, components: &BTreeMap<String, Timelines>, cut: &Cut) -> Vec<Window> {
     let interval_ms = cut.interval_ms.max(1);
-    let longest_ms = grid.bounds_us.last().map_or(0, |us| us.div_ceil(1_000));
+    let longest_ms = grid.bounds_us.last().map_or(0, |us| known_after_us(*us).div_ceil(1_000));
     // What was known before the first window's beginning may be about slots that are forgotten.
     let complete = cut.oldest * grid.slot_ms + longest_ms.max(grid.settle_ms) + interval_ms;
     let first = (cut.after_ms + 1).max(complete).div_ceil(interval_ms);
@@ -120,7 +122,7 @@ impl Row {
         }
         let by_bound = slots.map(|slot| slot.slower(grid));
         for (place, bound_us) in grid.bounds_us.iter().enumerate() {
-            let ripe_us = (start_ms + grid.slot_ms) * 1_000 + bound_us;
+            let ripe_us = (start_ms + grid.slot_ms) * 1_000 + known_after_us(*bound_us);
             for (counts, of) in self.at(ripe_us).into_iter().flatten().zip(&by_bound) {
                 if counts.latency.is_empty() {
                     let none = |&bound_us| Slower { bound_us, of: 0, slower: 0 };

@@ -58,6 +58,11 @@ impl Stream {
         }
     }
 
+    /// From here on both sides together get that many requests a second.
+    pub fn set_rps(&mut self, rps: f64) {
+        self.traffic.rps = rps;
+    }
+
     /// The next window, with `weight` (from 0 to 1) of the requests on the canary.
     pub fn window(&mut self, weight: f64) -> Window {
         let from_ms = self.now_ms;
