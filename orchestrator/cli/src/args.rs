@@ -93,11 +93,13 @@ pub enum Verb {
 impl Verb {
     /// Whether it prints a line of JSON per event rather than one document.
     pub fn streams(&self) -> bool {
+        if let Verb::Rollout(rollout) = self {
+            return rollout.streams();
+        }
         matches!(
             self,
             Verb::Apply(_)
                 | Verb::Rollback(_)
-                | Verb::Rollout(_)
                 | Verb::Restart(_)
                 | Verb::Scale(_)
                 | Verb::Destroy(_)

@@ -13,6 +13,7 @@ pub mod local;
 pub mod logs;
 pub mod man;
 pub mod plan;
+pub mod preview;
 pub mod render;
 pub mod restart;
 pub mod rollback;

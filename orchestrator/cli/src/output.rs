@@ -4,6 +4,8 @@
 
 pub mod evidence;
 pub mod plan;
+pub mod plot;
+pub mod preview;
 pub mod progress;
 pub mod rollout;
 pub mod table;

@@ -112,14 +112,17 @@ impl Trial {
         Ok(Self { spec, given })
     }
 
-    /// The runs of a scenario that fit into a few seconds, by what one of them costs.
+    /// The runs of a scenario that fit into a second or two, by what one of them costs: windows, and
+    /// longer sums where a window has very many requests.
     pub fn default_runs(&self) -> usize {
-        // Windows of a rollout times the bounds that say something, and more requests take longer sums.
+        let analysis = &self.spec.analysis;
+        let pauses: u64 = self.spec.steps.iter().map(|step| step.pause.0).sum();
+        let interval = analysis.interval.0.max(walk::TICK_MS) as f64;
         let components = self.spec.compared().len() as f64;
-        let window = self.spec.analysis.interval.0.max(500) as f64 / 1000.0;
-        let units = (self.given.rps * window / components).clamp(10.0, 2_000.0);
-        let cost = components * units.sqrt();
-        ((4_000.0 / cost) as usize).clamp(40, 400)
+        let windows = components * (pauses + analysis.decide_within.0) as f64 / interval;
+        let requests = self.given.rps * interval / 1000.0 / components;
+        let cost = windows * (1.0 + requests / 50_000.0);
+        ((80_000.0 / cost.max(1.0)) as usize).clamp(20, 200)
     }
 
     /// Run `n` of a scenario. The same numbers give the same run.

@@ -9,6 +9,7 @@ use neuroca_deploy_engine::Reporter;
 use neuroca_deploy_engine::ports::StateStore;
 use serde_json::json;
 
+use crate::commands::preview::Preview;
 use crate::context::Context;
 use crate::deploy::ended;
 use crate::drive::{Manner, Task, drive};
@@ -23,14 +24,23 @@ const EXAMPLES: &str = "\
 Examples:
   neuroca-deploy rollout watch production
   neuroca-deploy rollout pause production
-  neuroca-deploy rollout abort production";
+  neuroca-deploy rollout abort production
+  neuroca-deploy rollout preview production --rps 100";
 
 /// Look at a rollout that has not ended, and speak to it.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Rollout {
     #[command(subcommand)]
-    what: What,
+    asked: Asked,
+}
+
+#[derive(Debug, Subcommand)]
+enum Asked {
+    #[command(flatten)]
+    Running(What),
+    /// Show what the policy would do with some traffic: false alarms, time to see faults and to promote.
+    Preview(Preview),
 }
 
 #[derive(Debug, Subcommand)]
@@ -80,20 +90,34 @@ struct Promote {
 }
 
 impl Rollout {
+    /// Whether it tells of a rollout as it goes.
+    pub fn streams(&self) -> bool {
+        matches!(self.asked, Asked::Running(_))
+    }
+
     pub fn run(self, ctx: &Context) -> Result {
+        match &self.asked {
+            Asked::Running(what) => what.run(ctx),
+            Asked::Preview(preview) => preview.run(ctx),
+        }
+    }
+}
+
+impl What {
+    fn run(&self, ctx: &Context) -> Result {
         let (What::Status(which)
         | What::Watch(which)
         | What::Pause(which)
         | What::Resume(which)
         | What::Promote(Promote { which, .. })
-        | What::Abort(which)) = &self.what;
+        | What::Abort(which)) = self;
         ctx.wait(async {
             let site = Site::of_state(ctx, &which.environment)?;
             let store = site.store()?;
             let store = store.as_ref();
             let open = running(&site, store).await?;
-            let Some(open) = open else { return nothing(ctx, &site, &self.what) };
-            match &self.what {
+            let Some(open) = open else { return nothing(ctx, &site, self) };
+            match self {
                 What::Status(_) => status(ctx, &site, &open).await,
                 What::Watch(_) => watch(ctx, &site, store, open).await,
                 What::Pause(_) => pause(ctx, &site, store, &open, which).await,

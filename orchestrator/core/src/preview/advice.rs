@@ -71,7 +71,7 @@ fn undecidable(arithmetic: &Arithmetic<'_>, spec: &Spec, said: &mut Vec<String>)
                 spec.analysis.min_requests,
                 span(exposure),
                 span(within(n)),
-                larger(exposure, within(n), weight)
+                larger(spec, exposure, within(n), weight)
             ));
             return true;
         }
@@ -89,11 +89,11 @@ fn undecidable(arithmetic: &Arithmetic<'_>, spec: &Spec, said: &mut Vec<String>)
                 false => String::new(),
             };
             said.push(format!(
-                "{at} needs {takes} at {} requests a second to show that a good release is good{what}, \
+                "{at} needs {takes} at {} rps to show that a good release is good{what}, \
                  and it ends inconclusive after {}; {}",
                 number(arithmetic.rps),
                 span(within(n)),
-                larger(acceptance.unwrap_or(f64::INFINITY), within(n), weight)
+                larger(spec, acceptance.unwrap_or(f64::INFINITY), within(n), weight)
             ));
             return true;
         }
@@ -104,10 +104,14 @@ fn undecidable(arithmetic: &Arithmetic<'_>, spec: &Spec, said: &mut Vec<String>)
 }
 
 /// What helps where a step is too short.
-fn larger(needed: f64, allowed: f64, weight: u8) -> String {
+fn larger(spec: &Spec, needed: f64, allowed: f64, weight: u8) -> String {
     let wanted = (f64::from(weight) * needed / allowed * 1.2).ceil();
     let time = (needed < REASONABLE)
         .then(|| format!("set rollout.analysis.decide_within to {}", setting(needed * 1.5)));
+    let time = time.map(|time| match needed * 3.0 > spec.deadline_ms as f64 / 1000.0 {
+        true => format!("{time} (and a longer rollout.deadline)"),
+        false => time,
+    });
     let weight = (wanted <= 50.0).then(|| format!("give it a weight of {wanted} %"));
     match (weight, time) {
         (Some(weight), Some(time)) => format!("{weight}, or {time}"),
@@ -125,7 +129,7 @@ fn deadline(arithmetic: &Arithmetic<'_>, spec: &Spec, said: &mut Vec<String>) {
     let pauses: u64 = spec.steps.iter().map(|step| step.pause.0).sum();
     if all >= deadline && pauses + spec.watch_ms < spec.deadline_ms {
         said.push(format!(
-            "at {} requests a second the steps need about {}, the deadline is {}; set a longer \
+            "at {} rps the steps need about {}, the deadline is {}; set a longer \
              rollout.deadline, or larger weights",
             number(arithmetic.rps),
             span(all),
