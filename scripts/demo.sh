@@ -20,7 +20,7 @@ run() {
 }
 
 title "Building (the first time takes a few minutes)"
-run cargo build --locked --release -p neuroca-deploy -p neuroca-service
+run cargo build --locked --release -p neuroca-deploy -p neuroca-service -p neuroca-load -p neuroca-specimen
 bin=${CARGO_TARGET_DIR:-$PWD/target}/release
 bin=$(cd "$bin" && pwd)
 export PATH=$bin:$PATH
@@ -38,9 +38,17 @@ stop_client() {
     wait "$client" || true
     client=""
 }
+load=""
+stop_load() {
+    [[ -n $load ]] || return 0
+    kill -TERM "$load" 2>/dev/null || true
+    wait "$load" || true
+    load=""
+}
 on_exit() {
     local status=$?
     stop_client
+    stop_load
     if ((status == 0)) && [[ ${DEMO_STOP:-} != 1 ]]; then
         return
     fi
@@ -118,7 +126,33 @@ note "the client asked $sent times through all of this; $failed requests failed"
     exit 1
 }
 
-title "6. Where things stand"
+title "6. A canary, judged while 200 requests a second come in"
+# In the environment file it is `rollout: {strategy: canary, steps: ...}`.
+canary=(--set rollout.strategy=canary
+    --set 'rollout.steps=[{weight: 10, pause: 5s}, {weight: 50, pause: 5s}]')
+load --url "$url" --rate 200 --seconds 600 >"$folder/load.json" 2>&1 &
+load=$!
+run neuroca-deploy apply development -y "${settings[@]}" "${canary[@]}" \
+    --set components.api.env.NEUROCA_LOG_LEVEL=warning
+note "the judge saw no difference, and the new release has all of the traffic"
+
+title "7. A release that is healthy and answers every tenth request with 500"
+mkdir bad artifacts
+cp "$bin/specimen" bad/
+printf '#!/bin/sh\n[ "$1" = migrate ] && exit 0\nSPECIMEN_ERRORS=0.1 exec ./specimen\n' >bad/neuroca
+chmod +x bad/neuroca
+echo 'api: bad' >artifacts/bad.yaml
+status=0
+run neuroca-deploy apply development -y "${settings[@]}" "${canary[@]}" \
+    --set components.api.env.NEUROCA_LOG_LEVEL=warning --release bad || status=$?
+note "exit $status (5): the judge turned it back"
+((status == 5)) || {
+    echo "demo: the bad canary should have ended with exit 5" >&2
+    exit 1
+}
+stop_load
+
+title "8. Where things stand"
 run neuroca-deploy status development
 run neuroca-deploy history development
 

@@ -14,6 +14,7 @@ use crate::commands::plan::save;
 use crate::context::Context;
 use crate::drive::{Driven, Manner, Task, drive};
 use crate::error::{Exit, Failure, Result};
+use crate::foresight::{foresight, say};
 use crate::output::plan::{self as printed, Show};
 use crate::output::when;
 use crate::site::Site;
@@ -106,6 +107,7 @@ pub async fn deploy(
     if !goes_back {
         site.has_room()?;
     }
+    say(ctx, &foresight(ctx, site, plan).await);
     ctx.confirm(approved, deployment.question, deployment.command)?;
     carry_out(ctx, site, store, deployment, driving).await
 }

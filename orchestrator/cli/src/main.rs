@@ -7,6 +7,7 @@ mod deploy;
 mod desired;
 mod drive;
 mod error;
+mod foresight;
 mod intents;
 mod kill_points;
 mod output;

@@ -23,7 +23,7 @@ use neuroca_deploy_local::control::{self, ControlError};
 use neuroca_deploy_local::logs;
 pub use neuroca_deploy_local::logs::{Follower as LogFollower, LogSource as Log};
 use neuroca_deploy_local::secrets::{Key, SecretSource};
-use neuroca_deploy_local::{LocalTarget, StateDir, Store};
+use neuroca_deploy_local::{LocalMetrics, LocalTarget, StateDir, Store};
 use neuroca_deploy_prometheus::PrometheusMetrics;
 
 use crate::context::Context;
@@ -270,7 +270,9 @@ impl Site {
 
     /// Where the counts come from that a judge is fed.
     pub fn metrics(&self, project: &Project, analysis: &Analysis) -> Result<Box<dyn Metrics>> {
-        let Some(prometheus) = &analysis.prometheus else { return Ok(Box::new(NoCounts)) };
+        let Some(prometheus) = &analysis.prometheus else {
+            return Ok(Box::new(LocalMetrics::new(&self.state()?)));
+        };
         let metrics = PrometheusMetrics::new(prometheus, &self.project_dir(project)?)
             .map_err(|e| Failure::split(Exit::Usage, "metrics", &e.to_string()))?;
         Ok(Box::new(metrics))
@@ -396,22 +398,5 @@ impl Clock for SystemClock {
 
     async fn sleep(&self, time: Duration) {
         tokio::time::sleep(time).await;
-    }
-}
-
-/// Until the edge's counters are wired.
-struct NoCounts;
-
-#[async_trait]
-impl Metrics for NoCounts {
-    async fn windows(
-        &self,
-        _: &[neuroca_deploy_core::judge::Compared],
-        _: u64,
-    ) -> std::result::Result<
-        Vec<neuroca_deploy_core::judge::Window>,
-        neuroca_deploy_engine::ports::MetricsError,
-    > {
-        Err(neuroca_deploy_engine::ports::MetricsError("the edge's counters are not wired".into()))
     }
 }

@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use serde_json::json;
 
 use crate::args::Selection;
 use crate::context::Context;
 use crate::error::{Exit, Failure, Result};
+use crate::foresight::{foresight, say};
 use crate::output::plan::{self as printed, Show};
 use crate::planning;
 use crate::site::Site;
@@ -44,8 +46,11 @@ impl Plan {
             if let Some(out) = &self.out {
                 save(&plan, out)?;
             }
+            let warnings = foresight(ctx, &site, &plan).await;
             if ctx.output.json {
-                ctx.output.document("plan", printed::document(&plan));
+                let mut document = printed::document(&plan);
+                document["warnings"] = json!(warnings);
+                ctx.output.document("plan", document);
             } else {
                 let show = Show { paint: ctx.output.out, defaults: ctx.verbose > 0 };
                 ctx.output.data(&printed::plan(&plan, show));
@@ -55,6 +60,7 @@ impl Plan {
                         out.display()
                     ));
                 }
+                say(ctx, &warnings);
             }
             unfinished_note(ctx, &site, store.as_ref()).await;
             Ok(match (self.detailed_exitcode, plan.is_noop()) {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use console::Term;
-use neuroca_deploy_core::effect::Effect;
+use neuroca_deploy_core::effect::{Effect, Outcome};
 use neuroca_deploy_core::observed::Observed;
 use neuroca_deploy_core::release::RevisionId;
 use neuroca_deploy_core::rollout::{Phase, State};
@@ -50,6 +50,8 @@ struct Inner {
     phase: Option<Phase>,
     paused: bool,
     revisions: BTreeMap<RevisionId, String>,
+    /// It was said why the release is turned back.
+    told_why: bool,
     /// The window that was told last, by its end.
     counted_ms: Option<u64>,
     last_live: Vec<String>,
@@ -122,6 +124,13 @@ impl Progress {
         if changed && (state.paused || takes_time(state)) {
             let name = phase_name(state.phase);
             self.say(inner, &format!("{name}: waiting for {}", state.waits_for()));
+        }
+        if let Some(Outcome::TurnedBack { reason }) = &state.verdict
+            && !inner.told_why
+        {
+            inner.told_why = true;
+            let reason = reason.lines().next().unwrap_or_default();
+            self.say(inner, &format!("{} {reason}", self.output.err.bad("turning back:")));
         }
         // A process that is just starting refuses connections, which is no trouble yet.
         let settling = when::now_ms().saturating_sub(state.phase_ms) < SETTLES_MS;
