@@ -271,7 +271,7 @@ impl Site {
     /// Where the counts come from that a judge is fed.
     pub fn metrics(&self, project: &Project, analysis: &Analysis) -> Result<Box<dyn Metrics>> {
         let Some(prometheus) = &analysis.prometheus else {
-            return Ok(Box::new(LocalMetrics::new(&self.state()?)));
+            return Ok(Box::new(LocalMetrics::new(&self.state()?, analysis.interval.0)));
         };
         let metrics = PrometheusMetrics::new(prometheus, &self.project_dir(project)?)
             .map_err(|e| Failure::split(Exit::Usage, "metrics", &e.to_string()))?;

@@ -12,14 +12,16 @@ use crate::layout::StateDir;
 /// More than the supervisor waits for an edge.
 const ANSWERS: Duration = Duration::from_secs(5);
 
-/// Windows of two seconds, counted where the clients are.
+/// Windows counted where the clients are.
 pub struct LocalMetrics {
     client: Client,
+    interval_ms: u64,
 }
 
 impl LocalMetrics {
-    pub fn new(state: &StateDir) -> Self {
-        Self { client: Client::new(state) }
+    /// Windows of so many milliseconds, a whole number of seconds.
+    pub fn new(state: &StateDir, interval_ms: u64) -> Self {
+        Self { client: Client::new(state), interval_ms }
     }
 }
 
@@ -31,7 +33,9 @@ impl Metrics for LocalMetrics {
         after_ms: u64,
     ) -> Result<Vec<Window>, MetricsError> {
         let json = serde_json::to_string(compared).map_err(|e| MetricsError(e.to_string()))?;
-        let path = format!("/v1/windows?after_ms={after_ms}&compared={}", encoded(&json));
+        let (interval, compared) = (self.interval_ms, encoded(&json));
+        let path =
+            format!("/v1/windows?after_ms={after_ms}&interval_ms={interval}&compared={compared}");
         let answer = self.client.get::<Result<Vec<Window>, String>>(&path);
         match tokio::time::timeout(ANSWERS, answer).await {
             Ok(Ok(windows)) => windows.map_err(MetricsError),

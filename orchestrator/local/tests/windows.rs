@@ -114,7 +114,7 @@ async fn what_the_canary_did_is_told_beside_the_stable_side_of_the_same_time() {
         canary.0 + stable.0 == 100
             && sides.canary.requests + sides.stable.requests >= 100 - canary.0 / 5
     };
-    let metrics = LocalMetrics::new(&machine.state);
+    let metrics = LocalMetrics::new(&machine.state, 2_000);
     let told = windows(&metrics, &compared, began, answered).await;
     let Sides { canary, stable } = sum(&told);
     assert_eq!(stable.errors, 0);
@@ -145,7 +145,7 @@ async fn an_edge_that_hands_over_is_added_and_one_that_is_killed_is_gone() {
     );
     let began = now_ms();
     let compared = split(&machine, &old, &new).await;
-    let metrics = LocalMetrics::new(&machine.state);
+    let metrics = LocalMetrics::new(&machine.state, 2_000);
     let port = machine.port;
     // Keeps the first edge while the second one serves.
     let kept = std::net::TcpStream::connect(("127.0.0.1", port)).expect("connects");

@@ -16,16 +16,17 @@ use serde::Deserialize;
 use super::Supervisor;
 use super::edges::numbers;
 
-/// Windows end at whole multiples of this.
-const INTERVAL_MS: u64 = 2_000;
 /// Slots before a window that are still news in it: the longest latency bound, and some.
 const LOOK_BACK: u64 = 70;
 const ANSWERS: Duration = Duration::from_secs(2);
 
-/// `GET /v1/windows?after_ms=...&compared=...`, the latter a JSON list of [`Compared`].
+/// `GET /v1/windows?after_ms=...&interval_ms=...&compared=...`, the last a JSON list of
+/// [`Compared`].
 #[derive(Deserialize)]
 pub(super) struct Wanted {
     after_ms: u64,
+    /// Windows end at whole multiples of this, which is one of a slot.
+    interval_ms: u64,
     compared: String,
 }
 
@@ -57,7 +58,7 @@ impl Supervisor {
         };
         let alike: Vec<&SlotReport> = reports.iter().filter(alike).collect();
         let cut = Cut {
-            interval_ms: INTERVAL_MS,
+            interval_ms: wanted.interval_ms.next_multiple_of(grid.slot_ms).max(grid.slot_ms),
             after_ms: wanted.after_ms,
             now_ms: alike.iter().map(|report| report.now_ms).min().unwrap_or(0),
             oldest: alike.iter().map(|report| report.oldest).max().unwrap_or(0).max(since),

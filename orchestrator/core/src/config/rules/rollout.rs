@@ -18,6 +18,15 @@ impl Rules<'_> {
             }
             return;
         }
+        let interval = rollout.analysis.interval.0;
+        if interval == 0 || interval % 1_000 != 0 || interval > 60_000 {
+            let message = format!(
+                "`rollout.analysis.interval` must be a whole number of seconds from 1 to 60, not {}",
+                rollout.analysis.interval
+            );
+            let hint = "the edge counts by the second; `2s` sees faults soon enough";
+            self.say(&["rollout", "analysis", "interval"], &message, hint);
+        }
         let mut before: Option<&Step> = None;
         for (index, step) in rollout.steps.iter().enumerate() {
             self.step(&index.to_string(), before, step);
