@@ -3,10 +3,12 @@
 mod hello;
 
 use std::process::Child;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use hello::{Hello, signal, told, until};
 use rustix::process::Signal;
+use serde_json::Value;
 
 const TWO: &str = "components.hello.env.GREETING=two";
 
@@ -40,8 +42,76 @@ fn until_weight(hello: &Hello, weight: u64) {
     until(&format!("a weight of {weight} %"), || canary_weight(hello) == Some(weight));
 }
 
+/// What `apply --json` told, line by line.
+fn events(stdout: &str) -> Vec<Value> {
+    stdout.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+/// Runs `work` while clients ask all the time; gives what it gave and how many got which status.
+fn under_load<T>(hello: &Hello, work: impl FnOnce() -> T) -> (T, u64, u64) {
+    let (over, good, bad) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
+    let ask = || {
+        while !over.load(Ordering::Relaxed) {
+            let answer = hello.ask("/").unwrap_or_default();
+            let counter = if answer.starts_with("HTTP/1.1 200") { &good } else { &bad };
+            counter.fetch_add(1, Ordering::Relaxed);
+            std::thread::sleep(Duration::from_millis(4));
+        }
+    };
+    let result = std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(ask);
+        }
+        // A failed assertion must not leave the others asking for ever.
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+        over.store(true, Ordering::Relaxed);
+        result
+    });
+    match result {
+        Ok(result) => (result, good.into_inner(), bad.into_inner()),
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
+}
+
 fn ended(exit: i32, child: Child) -> (String, String) {
     told(exit, &["apply"], child.wait_with_output().expect("it ends"))
+}
+
+#[test]
+fn a_good_canary_is_promoted_step_by_step() {
+    let hello = canaries("{weight: 20}, {weight: 50}", "interval: 1s");
+    let words = ["--json", "apply", "development", "-y", "--set", TWO];
+    let ((stdout, _), good, bad) = under_load(&hello, || hello.expect(0, &words));
+    assert_eq!(hello.answer(), "two");
+    assert_eq!(bad, 0, "of {}", good + bad);
+    let events = events(&stdout);
+    let weights: Vec<u64> = events
+        .iter()
+        .filter(|event| event["kind"] == "effect" && event["phase"] == "done")
+        .filter_map(|event| {
+            let shares = event["effect"]["traffic"]["shares"]["hello"].as_array()?;
+            shares.iter().find(|share| share["canary"] == true)?["weight"].as_u64()
+        })
+        .collect();
+    assert!(weights.windows(2).all(|pair| pair[0] <= pair[1]), "{weights:?}");
+    assert!(weights.contains(&20) && weights.contains(&50), "{weights:?}");
+    let verdict = events.iter().rev().find_map(|event| event["evidence"]["verdict"].as_str());
+    assert_eq!(verdict, Some("better_or_equal"));
+}
+
+#[test]
+fn a_bad_canary_is_turned_back_with_the_evidence() {
+    let hello = canaries("{weight: 50}", "interval: 1s");
+    let sick = "components.hello.env.FAILS=3";
+    let ((_, stderr), _, bad) = under_load(&hello, || hello.apply(5, &[TWO, sick]));
+    assert!(bad > 0);
+    assert!(stderr.contains("turned back: hello") && stderr.contains("errors"), "{stderr}");
+    assert!(stderr.contains("hint:"), "{stderr}");
+    assert_eq!(hello.answer(), "one");
+    assert_eq!(canary_weight(&hello), None);
+    let history = hello.json(&["history", "development"]);
+    let outcome = &history["entries"][0]["outcome"];
+    assert!(outcome.to_string().contains("errors"), "{history}");
 }
 
 #[test]
@@ -95,7 +165,7 @@ fn held_and_let_go_and_turned_back_from_another_terminal() {
 
 #[test]
 fn without_traffic_there_is_no_verdict_and_a_person_decides() {
-    let hello = canaries("{weight: 30}", "interval: 200ms, decide_within: 1s");
+    let hello = canaries("{weight: 30}", "interval: 1s, decide_within: 2s");
     for (word, answer) in [("abort", "one"), ("promote", "two")] {
         let began = Instant::now();
         let (_, stderr) = hello.apply(8, &[TWO]);
