@@ -12,7 +12,7 @@ mod summary;
 mod tests;
 mod walk;
 
-pub use advice::{number, span, warnings};
+pub use advice::{number, plain, span, warnings};
 pub use runs::{FaultSummary, Healthy, Preview};
 pub use summary::{Quantiles, Share};
 pub use walk::{End, Walk};
@@ -117,7 +117,7 @@ impl Trial {
     pub fn default_runs(&self) -> usize {
         let analysis = &self.spec.analysis;
         let pauses: u64 = self.spec.steps.iter().map(|step| step.pause.0).sum();
-        let interval = analysis.interval.0.max(walk::TICK_MS) as f64;
+        let interval = self.spec.window_ms().max(walk::TICK_MS) as f64;
         let components = self.spec.compared().len() as f64;
         let windows = components * (pauses + analysis.decide_within.0) as f64 / interval;
         let requests = self.given.rps * interval / 1000.0 / components;
@@ -165,7 +165,7 @@ impl Trial {
         let sigmas = pods.map_or((0.0, 0.0), |_| POD_SIGMAS);
         Traffic {
             component: component.into(),
-            interval_ms: self.spec.analysis.interval.0.max(walk::TICK_MS),
+            interval_ms: self.spec.window_ms().max(walk::TICK_MS),
             latency: Some(LatencyLaw { p50_ms: latency_p50_ms, sigma: LATENCY_SIGMA }),
             canary_pods: pods.unwrap_or(1),
             stable_pods: pods.unwrap_or(1),

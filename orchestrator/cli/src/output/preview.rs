@@ -1,7 +1,7 @@
 //! A preview for people: what happens to a good release and to bad ones, and when.
 
 use neuroca_deploy_core::config::model::Step;
-use neuroca_deploy_core::preview::{FaultSummary, Preview, Quantiles, Share, number};
+use neuroca_deploy_core::preview::{FaultSummary, Preview, Quantiles, Share, number, plain};
 
 use super::Paint;
 use super::plot::{marks, rising, ticks};
@@ -15,9 +15,9 @@ pub fn preview(title: &str, preview: &Preview, paint: Paint, width: usize) -> St
     let mut out = format!(
         "{}  {} rps, {} % errors, p50 {} ms{pods}\n{}\n{} runs each, seed {}\n\n",
         paint.strong(title),
-        number(traffic.rps),
-        number(traffic.error_rate * 100.0),
-        number(traffic.latency_p50_ms),
+        plain(traffic.rps),
+        plain(traffic.error_rate * 100.0),
+        plain(traffic.latency_p50_ms),
         preview.steps.iter().map(step).collect::<Vec<_>>().join(" → "),
         preview.runs,
         traffic.seed
@@ -141,4 +141,84 @@ fn percent(share: Share) -> String {
 
 fn time(seconds: Option<f64>) -> String {
     seconds.map_or("-".into(), |seconds| when::span((seconds * 1000.0) as u64))
+}
+
+#[cfg(test)]
+mod tests {
+    use neuroca_deploy_core::config::units::Millis;
+    use neuroca_deploy_core::preview::{Given, Healthy, Scenario};
+
+    use super::*;
+    use crate::output::table::visible;
+
+    /// A preview of two faults, with times that are chosen.
+    fn made() -> Preview {
+        let share = |hits| Share::new(hits, 20);
+        let evenly = |from: f64, step: f64, count: usize| -> Vec<f64> {
+            (0..count).map(|n| from + step * n as f64).collect()
+        };
+        let fault = |fault, seen: Vec<f64>, stopped: usize| FaultSummary {
+            fault,
+            turned_back: share(seen.len()),
+            inconclusive: share(stopped),
+            never_seen: share(20 - stopped - seen.len()),
+            seconds_to_see: Quantiles::new(&seen, 20),
+            requests_exposed: Quantiles { median: Some(1234.0), p95: Some(2345.0) },
+            seen_after: seen,
+        };
+        let promoted = evenly(130.0, 5.0, 18);
+        Preview {
+            traffic: Given {
+                rps: 12.5,
+                error_rate: 0.0005,
+                latency_p50_ms: 40.0,
+                pods: Some(3),
+                seed: 9,
+            },
+            runs: 20,
+            steps: vec![
+                Step { pause: Millis(90_000), analysis: true, ..Step::weight(10) },
+                Step { gate: true, ..Step::weight(50) },
+                Step::weight(100),
+            ],
+            healthy: Healthy {
+                turned_back: share(1),
+                inconclusive: share(1),
+                promoted: share(18),
+                seconds_to_promote: Quantiles::new(&promoted, 20),
+                promoted_after: promoted,
+            },
+            faults: vec![
+                fault(Scenario::Errors(10.0), evenly(10.0, 4.0, 20), 0),
+                fault(Scenario::Latency(1.2), evenly(60.0, 20.0, 6), 3),
+            ],
+            advice: vec!["give it more".into()],
+            notes: vec!["nobody keeps a gate waiting".into()],
+        }
+    }
+
+    #[test]
+    fn a_page() {
+        insta::assert_snapshot!(preview("shop/production", &made(), Paint(false), 80));
+    }
+
+    #[test]
+    fn a_narrow_terminal_gets_narrow_curves_and_colours_move_nothing() {
+        let plain = preview("shop/production", &made(), Paint(false), 50);
+        let coloured = preview("shop/production", &made(), Paint(true), 50);
+        assert_ne!(plain, coloured);
+        let curves: Vec<&str> = plain.lines().filter(|line| line.contains('·')).collect();
+        assert_eq!(curves.len(), 3);
+        assert!(curves.iter().all(|line| line.chars().count() <= 50), "{plain}");
+        let widths = |page: &str| page.lines().map(visible).collect::<Vec<_>>();
+        assert_eq!(widths(&coloured), widths(&plain));
+    }
+
+    #[test]
+    fn without_any_verdict_there_is_no_plot() {
+        let mut none = made();
+        none.healthy.promoted_after.clear();
+        none.faults.iter_mut().for_each(|fault| fault.seen_after.clear());
+        assert!(!preview("x", &none, Paint(false), 80).contains("Share of the runs"));
+    }
 }

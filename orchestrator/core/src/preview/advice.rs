@@ -67,7 +67,7 @@ fn undecidable(arithmetic: &Arithmetic<'_>, spec: &Spec, said: &mut Vec<String>)
                 "{at} gets {} of the {} requests a second, so the {} that `min_requests` asks for take \
                  {}, and the step ends inconclusive after {}; {}",
                 number(arithmetic.canary_rps(weight)),
-                number(arithmetic.rps),
+                plain(arithmetic.rps),
                 spec.analysis.min_requests,
                 span(exposure),
                 span(within(n)),
@@ -83,7 +83,7 @@ fn undecidable(arithmetic: &Arithmetic<'_>, spec: &Spec, said: &mut Vec<String>)
                 true => format!(
                     " (with {} % of errors the budget of {} cannot be shown, only that the new \
                      release is no worse than the old)",
-                    number(arithmetic.error_rate * 100.0),
+                    plain(arithmetic.error_rate * 100.0),
                     spec.analysis.errors.budget
                 ),
                 false => String::new(),
@@ -91,7 +91,7 @@ fn undecidable(arithmetic: &Arithmetic<'_>, spec: &Spec, said: &mut Vec<String>)
             said.push(format!(
                 "{at} needs {takes} at {} rps to show that a good release is good{what}, \
                  and it ends inconclusive after {}; {}",
-                number(arithmetic.rps),
+                plain(arithmetic.rps),
                 span(within(n)),
                 larger(spec, acceptance.unwrap_or(f64::INFINITY), within(n), weight)
             ));
@@ -131,7 +131,7 @@ fn deadline(arithmetic: &Arithmetic<'_>, spec: &Spec, said: &mut Vec<String>) {
         said.push(format!(
             "at {} rps the steps need about {}, the deadline is {}; set a longer \
              rollout.deadline, or larger weights",
-            number(arithmetic.rps),
+            plain(arithmetic.rps),
             span(all),
             span(deadline)
         ));
@@ -157,8 +157,8 @@ fn unseen(arithmetic: &Arithmetic<'_>, said: &mut Vec<String>) {
     };
     said.push(format!(
         "at {} rps and {} % errors {pause} {sees}; {}",
-        number(arithmetic.rps),
-        number(arithmetic.error_rate * 100.0),
+        plain(arithmetic.rps),
+        plain(arithmetic.error_rate * 100.0),
         remedy(arithmetic, &seconds, &judged)
     ));
 }
@@ -167,9 +167,8 @@ fn unseen(arithmetic: &Arithmetic<'_>, said: &mut Vec<String>) {
 fn remedy(arithmetic: &Arithmetic<'_>, seconds: &[f64], judged: &[usize]) -> String {
     let needs = |weight: u8| arithmetic.seconds_to_see(WORTH_SEEING, weight);
     let step = judged.iter().copied().filter_map(|n| Some((n, needs(arithmetic.steps[n].weight)?)));
-    let Some((n, needed)) = step.min_by(|a, b| a.1.total_cmp(&b.1)) else {
-        return "no weight or time of these steps would help".into();
-    };
+    let best = step.min_by(|a, b| a.1.total_cmp(&b.1)).filter(|(_, needed)| *needed < REASONABLE);
+    let (n, needed) = best.unwrap_or((judged.first().copied().unwrap_or_default(), f64::INFINITY));
     let name = match judged {
         [_] => "the step".to_string(),
         _ => format!("step {} ({} %)", n + 1, arithmetic.steps[n].weight),
@@ -185,11 +184,11 @@ fn remedy(arithmetic: &Arithmetic<'_>, seconds: &[f64], judged: &[usize]) -> Str
         (None, Some(weight)) => {
             format!("give {name} a weight of {weight} % to see {WORTH_SEEING}x")
         }
-        (None, None) => format!(
-            "to see {WORTH_SEEING}x would take {}: with so few errors only the budget and health \
-             rules protect",
-            span(needed)
-        ),
+        (None, None) => {
+            "with so few errors no reasonable time shows more: the budget and the health \
+                         rules protect"
+                .into()
+        }
     }
 }
 
@@ -211,6 +210,11 @@ fn setting(seconds: f64) -> String {
     } else {
         format!("{}m", (seconds / 60.0).ceil())
     }
+}
+
+/// A number as it was given, without the noise of its last digits.
+pub fn plain(value: f64) -> String {
+    format!("{value:.4}").trim_end_matches('0').trim_end_matches('.').into()
 }
 
 /// Two digits that say something.

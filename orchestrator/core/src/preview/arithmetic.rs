@@ -7,16 +7,22 @@
 //! No random numbers, so that a plan can ask for it.
 
 use crate::config::model::Step;
-use crate::judge::Analysis;
+use crate::judge::{Analysis, Metric};
 
 /// The odds ratios that the judge bets on, as multiples of the tolerated one, and, for promotion, of
 /// the one that has to be ruled out; and the shares of the budget.
 const WORSE: [f64; 5] = [2.0, 4.0, 8.0, 16.0, 32.0];
+/// How the stake is spread over them.
+const STAKES: [f64; 5] = [1.0, 1.0, 2.0, 2.0, 2.0];
+/// Its part that is placed within the horizon.
+const WITHIN_HORIZON: f64 = 0.95;
 const BETTER: [f64; 3] = [1.0 / 6.0, 1.0 / 3.0, 1.0 / 2.0];
 const WITHIN: [f64; 3] = [0.05, 0.25, 0.5];
 
-/// Nothing that takes longer is waited for.
+/// Nothing that takes longer is waited for, in seconds.
 const MOST: f64 = 1e7;
+/// The same where time is gone through copy by copy.
+const LONGEST: f64 = 86_400.0;
 
 /// What a good release has shown so far: logarithms of the bets for it.
 #[derive(Debug, Clone, Default)]
@@ -81,7 +87,7 @@ impl Arithmetic<'_> {
     /// Seconds until the judge accepts the release for the step after `n`.
     pub fn acceptance(&self, n: usize, factor: f64, held: &Held) -> Option<f64> {
         let next = self.steps.get(n + 1).map_or(100, |next| next.weight);
-        let bound = self.analysis.beta.fraction().powf(-f64::from(next) / 100.0);
+        let bound = self.analysis.acceptance_bound(next.into());
         let enough = |seconds: f64| self.after(n, factor, seconds, held).better() >= bound;
         let exposure = self.exposure(n, held)?;
         if enough(exposure) {
@@ -126,53 +132,47 @@ impl Arithmetic<'_> {
     /// The smallest rise of errors that half of all bad releases are turned back for before they have
     /// all of the traffic or the judge gives up; none when no rise is.
     pub fn smallest_rise(&self) -> Option<f64> {
-        let seen = |factor: f64| self.evidence(factor) >= self.asked();
         let most = 1.0 / self.error_rate.max(1e-9);
-        if !seen(most) {
+        if !self.is_seen(most) {
             return None;
         }
         let (mut low, mut high) = (1.0, most);
-        for _ in 0..60 {
+        for _ in 0..40 {
             let middle = f64::sqrt(low * high);
-            if seen(middle) { high = middle } else { low = middle }
+            if self.is_seen(middle) { high = middle } else { low = middle }
         }
         Some(high)
     }
 
-    /// Seconds at a weight until half of the releases with so many more errors are turned back.
+    /// Seconds at a weight until half of the releases with so many more errors are turned back; none
+    /// when that takes more than [`LONGEST`].
     pub fn seconds_to_see(&self, factor: f64, weight: u8) -> Option<f64> {
-        let null = self.analysis.errors.odds_ratio.value();
-        let growth = WORSE.map(|k| self.growth(weight, factor, null, k * null));
-        let fastest = growth.into_iter().fold(0.0, f64::max);
-        (fastest > 0.0).then(|| self.asked() / fastest)
+        let growth = self.against(weight, factor);
+        let grows = growth.iter().any(|growth| *growth > 0.0);
+        grows.then(|| Bets::new(self).after(LONGEST, &growth)).flatten()
     }
 
-    /// What the judge asks for, by its promise on false alarms.
-    fn asked(&self) -> f64 {
-        let latency = usize::from(self.analysis.judges_latency());
-        let metrics = 1 + latency + self.analysis.ratios().count();
-        let shares = (metrics * self.components.max(1)) as f64;
-        let bets = WORSE.len() as f64 * f64::from(self.analysis.copies());
-        (bets * shares / self.analysis.alpha.fraction().max(1e-9)).ln()
-    }
-
-    fn evidence(&self, factor: f64) -> f64 {
-        let null = self.analysis.errors.odds_ratio.value();
+    fn is_seen(&self, factor: f64) -> bool {
         let patience = self.analysis.decide_within.0 as f64 / 1000.0;
-        let mut bets = [0.0; WORSE.len()];
+        let mut bets = Bets::new(self);
         for (n, seconds) in self.durations(factor).into_iter().enumerate() {
             let pause = self.steps[n].pause.0 as f64 / 1000.0;
             let spent = seconds.unwrap_or(f64::INFINITY).min(patience.max(pause));
-            if self.is_judged(n) {
-                for (ln, k) in bets.iter_mut().zip(WORSE) {
-                    *ln += spent * self.growth(self.steps[n].weight, factor, null, k * null);
-                }
+            let growth = self.against(self.steps[n].weight, factor);
+            if self.is_judged(n) && bets.after(spent, &growth).is_some() {
+                return true;
             }
             if seconds.is_none_or(|seconds| seconds > spent) {
                 break;
             }
         }
-        bets.into_iter().fold(f64::NEG_INFINITY, f64::max)
+        false
+    }
+
+    /// How the bets that a release is worse grow.
+    fn against(&self, weight: u8, factor: f64) -> [f64; 5] {
+        let null = self.analysis.errors.odds_ratio.value();
+        WORSE.map(|k| self.growth(weight, factor, null, k * null))
     }
 
     fn growth(&self, weight: u8, factor: f64, null: f64, psi: f64) -> f64 {
@@ -181,5 +181,66 @@ impl Arithmetic<'_> {
         let stable = self.rps * (1.0 - w) * self.error_rate;
         let mixed = |psi: f64| w * psi + 1.0 - w;
         canary * (psi / null).ln() - (canary + stable) * (mixed(psi) / mixed(null)).ln()
+    }
+}
+
+/// Bets that a release is worse, with the copies that start one after the other.
+struct Bets {
+    bound: f64,
+    every: f64,
+    stake: f64,
+    copies: u32,
+    until_next: f64,
+    spent: f64,
+    bets: [f64; 5],
+}
+
+impl Bets {
+    fn new(arithmetic: &Arithmetic<'_>) -> Self {
+        let analysis = arithmetic.analysis;
+        Self {
+            bound: analysis.alarm_bound(&Metric::Errors, arithmetic.components),
+            every: (analysis.restart_every.0 as f64 / 1000.0).max(1.0),
+            stake: WITHIN_HORIZON / f64::from(analysis.copies()),
+            copies: analysis.copies(),
+            until_next: 0.0,
+            spent: 0.0,
+            bets: [0.0; 5],
+        }
+    }
+
+    /// Lets time pass; the seconds since the beginning at which the bound is reached, if it is.
+    fn after(&mut self, mut seconds: f64, growth: &[f64; 5]) -> Option<f64> {
+        let whole: f64 = STAKES.iter().sum();
+        while seconds > 0.0 {
+            if self.until_next <= 0.0 && self.copies > 0 {
+                for (bet, part) in self.bets.iter_mut().zip(STAKES) {
+                    *bet += self.stake * part / whole;
+                }
+                self.copies -= 1;
+            }
+            if self.until_next <= 0.0 {
+                self.until_next = self.every;
+            }
+            let passed = seconds.min(self.until_next);
+            if self.at(passed, growth) >= self.bound {
+                let (mut low, mut high) = (0.0, passed);
+                for _ in 0..30 {
+                    let middle = (low + high) / 2.0;
+                    if self.at(middle, growth) >= self.bound { high = middle } else { low = middle }
+                }
+                return Some(self.spent + high);
+            }
+            for (bet, growth) in self.bets.iter_mut().zip(growth) {
+                *bet *= (growth * passed).exp();
+            }
+            (self.until_next, self.spent, seconds) =
+                (self.until_next - passed, self.spent + passed, seconds - passed);
+        }
+        None
+    }
+
+    fn at(&self, seconds: f64, growth: &[f64; 5]) -> f64 {
+        self.bets.iter().zip(growth).map(|(bet, growth)| bet * (growth * seconds).exp()).sum()
     }
 }

@@ -67,7 +67,7 @@ pub(super) fn spec(environment: &Environment) -> Spec {
 
 /// Lets a rollout run. `counts` gives the window that ends at a time, under a weight in percent.
 pub(super) fn walk(spec: &Spec, mut counts: impl FnMut(u32, u64) -> Window) -> Walk {
-    let interval = spec.analysis.interval.0.max(TICK_MS);
+    let interval = spec.window_ms().max(TICK_MS);
     let mut world = World::new(spec);
     let mut state = State::new(spec.clone());
     let (mut now, mut began, mut exposed) = (0, 0, 0);
