@@ -51,6 +51,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }],
         limits: Limits::default(),
         sticky: None,
+        salt: 0,
         access_log: access_log.is_some(),
     };
     let table_file = folder.join("table.json");

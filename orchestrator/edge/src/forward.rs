@@ -86,7 +86,8 @@ fn pick(
     }
     let random = fastrand::u64(..);
     let sticky = table.sticky.as_ref();
-    let Some(picked) = pick::backend(route, lookup, sticky, request.headers(), random) else {
+    let Some(picked) = pick::backend(route, lookup, sticky, table.salt, request.headers(), random)
+    else {
         let text = format!("no revision of {} is ready to answer this\n", route.component);
         let status = StatusCode::SERVICE_UNAVAILABLE;
         let mut response = refuse(line, &route.component, status, text);
@@ -97,8 +98,8 @@ fn pick(
     Ok(Going {
         in_flight: InFlight::new(target.counters.clone(), line, picked.unit),
         target,
-        cookie: picked.new_cookie,
-        mirror: mirror::target(lookup, random),
+        cookie: picked.new_cookie.map(|c| if peer.tls { c + "; Secure" } else { c }),
+        mirror: mirror::target(lookup, request.method(), picked.place, random),
     })
 }
 

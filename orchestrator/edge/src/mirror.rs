@@ -1,11 +1,12 @@
-//! Copies of small requests for a revision whose answers nobody waits for.
+//! Copies of small requests for a revision whose answers nobody waits for. Only of those that
+//! change nothing: two revisions share a database, and a write would be there twice.
 
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::Request;
+use http::{Method, Request};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Body, Incoming};
 
@@ -22,9 +23,12 @@ const AT_ONCE: usize = 64;
 #[derive(Clone, Default)]
 pub struct Mirroring(Rc<Cell<usize>>);
 
-/// Who gets a copy of this request, if anybody does; `random` is uniform.
-pub fn target(lookup: &Lookup, random: u64) -> Option<Arc<Target>> {
-    let (place, percent) = lookup.mirror?;
+/// Who gets a copy of a request that goes to `picked`, if anybody does; `random` is uniform.
+pub fn target(lookup: &Lookup, method: &Method, picked: usize, random: u64) -> Option<Arc<Target>> {
+    let (place, percent) = lookup.mirror.filter(|(place, _)| *place != picked)?;
+    if !method.is_safe() {
+        return None;
+    }
     let drawn = (random >> 32) % 100;
     (drawn < u64::from(percent)).then(|| lookup.targets[place].clone())
 }

@@ -44,12 +44,13 @@ pub struct Picked {
 }
 
 /// The revision for a request: header routes first, then the split. `random` is uniform.
-/// `None`: nobody is ready. Who asks for a revision by name gets that one or nobody: a preview
+/// With another `salt` other clients are the first to get a new revision. `None`: nobody is ready. Who asks for a revision by name gets that one or nobody: a preview
 /// that is answered by another revision proves the wrong thing.
 pub fn backend(
     route: &Route,
     lookup: &Lookup,
     sticky: Option<&Sticky>,
+    salt: u64,
     headers: &HeaderMap,
     random: u64,
 ) -> Option<Picked> {
@@ -68,13 +69,13 @@ pub fn backend(
     let identity = match sticky.filter(|_| split) {
         None => None,
         // Without one, a request is a client that comes once.
-        Some(Sticky::Header(name)) => headers.get(name).map(|value| hash(value.as_bytes())),
+        Some(Sticky::Header(name)) => headers.get(name).map(|value| hash(salt, value.as_bytes())),
         Some(Sticky::Cookie(name)) => match cookie(headers, name) {
-            Some(value) => Some(hash(value.as_bytes())),
+            Some(value) => Some(hash(salt, value.as_bytes())),
             None => {
                 let value = format!("{random:016x}");
                 new_cookie = Some(format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax"));
-                Some(hash(value.as_bytes()))
+                Some(hash(salt, value.as_bytes()))
             }
         },
     };
@@ -103,10 +104,10 @@ fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 }
 
 /// FNV-1a, 64 bit, with a final mix so that the high bits depend on all of the input.
-fn hash(bytes: &[u8]) -> u64 {
-    let fnv = bytes
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3));
+fn hash(salt: u64, bytes: &[u8]) -> u64 {
+    let fnv = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64 ^ salt, |h, b| {
+        (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3)
+    });
     let mixed = (fnv ^ (fnv >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
     let mixed = (mixed ^ (mixed >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
     mixed ^ (mixed >> 33)

@@ -11,6 +11,9 @@ pub struct Table {
     pub routes: Vec<Route>,
     pub limits: Limits,
     pub sticky: Option<Sticky>,
+    /// Decides which clients are the first on a new revision; the same throughout a rollout.
+    #[serde(default)]
+    pub salt: u64,
     pub access_log: bool,
 }
 

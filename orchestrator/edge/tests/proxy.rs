@@ -107,13 +107,16 @@ async fn a_mirror_gets_copies_and_the_client_sees_nothing_of_it() {
     for _ in 0..10 {
         let response = client.ask(Request::post("/"), "hello").await.expect("answered");
         assert_eq!(response.into_body().collect().await.expect("whole").to_bytes(), "a 5");
+        assert_eq!(client.send(Request::get("/")).await.expect("answered").1, "a 0");
     }
     let copies = async {
-        while b.posts.load(std::sync::atomic::Ordering::SeqCst) < 10 {
+        while b.others.load(std::sync::atomic::Ordering::SeqCst) < 10 {
             tokio::task::yield_now().await;
         }
     };
     tokio::time::timeout(Duration::from_secs(5), copies).await.expect("ten copies arrive");
+    // A write must not be done twice in a database that both share.
+    assert_eq!(b.posts.load(std::sync::atomic::Ordering::SeqCst), 0);
 }
 
 #[tokio::test]

@@ -58,7 +58,8 @@ pub struct Edge {
     pub preview_header: String,
     /// Requests that carry a header value go to a revision of their own (A/B).
     pub header_routes: Vec<HeaderRoute>,
-    /// Copies a share of the requests to the new revision and throws the answers away.
+    /// Copies a share of the requests that change nothing (GET, HEAD, OPTIONS) to the new revision and
+    /// throws the answers away.
     pub mirror_percent: u8,
     /// Largest request head.
     pub max_header_bytes: Bytes,
@@ -188,7 +189,8 @@ pub struct Step {
     /// Whether the judge has to accept the release before the next step.
     #[serde(default = "yes")]
     pub analysis: bool,
-    /// Percent of the requests of which the new release gets a copy; the answers are thrown away.
+    /// Percent of the requests that change nothing (GET, HEAD, OPTIONS) of which the new release gets
+    /// a copy; the answers are thrown away.
     #[serde(default, skip_serializing_if = "is_default")]
     pub mirror: u8,
     /// Requests that carry a header value go to one side, whatever the weight (A/B).

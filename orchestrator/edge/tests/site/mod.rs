@@ -29,6 +29,7 @@ pub struct Component {
     pub name: &'static str,
     pub address: String,
     pub posts: Arc<AtomicU64>,
+    pub others: Arc<AtomicU64>,
 }
 
 impl Component {
@@ -36,18 +37,19 @@ impl Component {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound").to_string();
         let posts = Arc::new(AtomicU64::new(0));
-        let counted = posts.clone();
+        let others = Arc::new(AtomicU64::new(0));
+        let counted = (posts.clone(), others.clone());
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let posts = counted.clone();
-                let service = service_fn(move |request| answer(name, posts.clone(), request));
+                let counted = counted.clone();
+                let service = service_fn(move |request| answer(name, counted.clone(), request));
                 let connection = hyper::server::conn::http1::Builder::new()
                     .serve_connection(TokioIo::new(stream), service)
                     .with_upgrades();
                 tokio::spawn(connection);
             }
         });
-        Self { name, address, posts }
+        Self { name, address, posts, others }
     }
 
     pub fn backend(&self, weight: u32) -> Backend {
@@ -59,7 +61,7 @@ type Body = BoxBody<Bytes, Infallible>;
 
 async fn answer(
     name: &'static str,
-    posts: Arc<AtomicU64>,
+    (posts, others): (Arc<AtomicU64>, Arc<AtomicU64>),
     mut request: Request<Incoming>,
 ) -> Result<Response<Body>, hyper::Error> {
     let full = |text: String| Full::new(Bytes::from(text)).boxed();
@@ -101,9 +103,8 @@ async fn answer(
     let post = request.method() == "POST";
     let failing = request.uri().path() == "/500";
     let body = request.into_body().collect().await?.to_bytes();
-    if post {
-        posts.fetch_add(1, Ordering::SeqCst);
-    }
+    let kind = if post { posts } else { others };
+    kind.fetch_add(1, Ordering::SeqCst);
     let mut response = Response::new(full(format!("{name} {}", body.len())));
     if failing {
         *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
@@ -133,6 +134,7 @@ pub fn table(generation: u64, address: &str, backends: Vec<Backend>) -> Table {
         }],
         limits: Limits { response_timeout_ms: 2_000, ..Limits::default() },
         sticky: None,
+        salt: 0,
         access_log: true,
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use neuroca_deploy_core::config::model::{self, Component, Side};
+use neuroca_deploy_core::digest::Digest;
 use neuroca_deploy_core::effect::{Share, Traffic};
 use neuroca_deploy_core::release::{Release, RevisionId};
 use neuroca_deploy_edge::{
@@ -66,6 +67,7 @@ pub fn table(
             model::Sticky::Cookie(name) => Sticky::Cookie(name.clone()),
             model::Sticky::Header(name) => Sticky::Header(name.clone()),
         }),
+        salt: salt(traffic),
         access_log: edge.access_log,
     }
 }
@@ -127,4 +129,13 @@ fn mirror(edge: &model::Edge, traffic: &Traffic, shares: &[Share]) -> Option<Mir
     let canary = shares.iter().find(|s| s.canary)?;
     let percent = edge.mirror_percent.max(traffic.mirror);
     (percent > 0).then(|| Mirror { revision: canary.revision.0.clone(), percent })
+}
+
+/// From who is to take over, all components together: a client is on one side of a release with
+/// all of its requests, and not always the same clients are the first.
+fn salt(traffic: &Traffic) -> u64 {
+    let canaries = traffic.shares.values().flatten().filter(|share| share.canary);
+    let names: Vec<&str> = canaries.map(|share| share.revision.0.as_str()).collect();
+    let digest = Digest::of(&names);
+    u64::from_str_radix(digest.short(16), 16).unwrap_or_default()
 }
