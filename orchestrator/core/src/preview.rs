@@ -122,7 +122,7 @@ impl Trial {
         let windows = components * (pauses + analysis.decide_within.0) as f64 / interval;
         let requests = self.given.rps * interval / 1000.0 / components;
         let cost = windows * (1.0 + requests / 50_000.0);
-        ((80_000.0 / cost.max(1.0)) as usize).clamp(20, 200)
+        ((65_000.0 / cost.max(1.0)) as usize).clamp(20, 200)
     }
 
     /// Run `n` of a scenario. The same numbers give the same run.
