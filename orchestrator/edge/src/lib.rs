@@ -34,3 +34,4 @@ pub use slots::{SlotCounts, SlotReport};
 pub use table::{
     Backend, HeaderRoute, Limits, Listener, ListenerKind, Mirror, Route, Sticky, Table, TlsFiles,
 };
+pub use tls::check as check_certificate;

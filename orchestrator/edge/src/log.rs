@@ -35,7 +35,7 @@ impl AccessLog {
         let file = append(path).map_err(EdgeError::io(path.display().to_string()))?;
         let (sender, receiver) = sync_channel(WAITING);
         let path = path.to_path_buf();
-        let writer = std::thread::spawn(move || write(path, file, &receiver));
+        let writer = std::thread::spawn(move || write(path, file, &receiver, ROTATE_AT));
         Ok(Self { sender, writer })
     }
 
@@ -156,19 +156,82 @@ fn append(path: &Path) -> std::io::Result<File> {
     OpenOptions::new().create(true).append(true).open(path)
 }
 
-fn write(path: PathBuf, mut file: File, buffers: &Receiver<Vec<u8>>) {
+fn write(path: PathBuf, mut file: File, buffers: &Receiver<Vec<u8>>, rotate_at: u64) {
     let mut size = file.metadata().map_or(0, |m| m.len());
     for lines in buffers {
         // A full disk must not end traffic; the lines are lost.
         if file.write_all(&lines).is_ok() {
             size += lines.len() as u64;
         }
-        if size < ROTATE_AT {
+        if size < rotate_at {
             continue;
         }
-        let _ = std::fs::rename(&path, path.with_extension("log.1"));
-        if let Ok(fresh) = append(&path) {
-            (file, size) = (fresh, 0);
+        // Unless the edge that takes over has done so: to do it again would throw away what is in
+        // the old file, the last lines of this edge among it.
+        if is_at(&file, &path) {
+            let _ = std::fs::rename(&path, path.with_extension("log.1"));
         }
+        if let Ok(fresh) = append(&path) {
+            size = fresh.metadata().map_or(0, |m| m.len());
+            file = fresh;
+        }
+    }
+}
+
+/// Whether the path leads to this file.
+fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let place = |m: std::fs::Metadata| (m.dev(), m.ino());
+    let here = std::fs::metadata(path).map(place);
+    here.is_ok_and(|here| file.metadata().map(place).is_ok_and(|open| open == here))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_edges_that_rotate_one_log_lose_no_line() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("access.log");
+        let start = |number: u32| {
+            let (sender, receiver) = sync_channel::<Vec<u8>>(WAITING);
+            let (path, file) = (path.clone(), append(&path).expect("opened"));
+            let writer = std::thread::spawn(move || write(path, file, &receiver, 400));
+            let say = move |n: u32| {
+                sender.send(format!("edge {number} line {n:03}\n").into_bytes()).expect("sent");
+            };
+            (say, writer)
+        };
+        let lines = || -> Vec<String> {
+            [&path, &path.with_extension("log.1")]
+                .iter()
+                .filter_map(|p| std::fs::read_to_string(p).ok())
+                .flat_map(|t| t.lines().map(str::to_string).collect::<Vec<_>>())
+                .collect()
+        };
+        let said = |count: usize| {
+            let until = std::time::Instant::now() + Duration::from_secs(10);
+            while lines().len() < count {
+                assert!(std::time::Instant::now() < until, "{count} lines: {:?}", lines());
+                std::thread::yield_now();
+            }
+        };
+        let (old, old_writer) = start(1);
+        (0..24).for_each(&old);
+        said(24);
+        // The next edge comes, and is the first to find the file too large.
+        let (new, new_writer) = start(2);
+        new(0);
+        said(25);
+        // What is left of the old one's requests.
+        (24..26).for_each(&old);
+        said(27);
+        new(1);
+        said(28);
+        drop((old, new));
+        old_writer.join().expect("no panic");
+        new_writer.join().expect("no panic");
+        assert_eq!(lines().len(), 28);
     }
 }

@@ -67,6 +67,11 @@ impl Tls {
     }
 }
 
+/// Whether a listener could serve with these files, as they are now.
+pub fn check(files: &TlsFiles) -> Result<(), EdgeError> {
+    server_config(files).map(|_| ())
+}
+
 fn written(files: &TlsFiles) -> Seen {
     let time = |path: &str| std::fs::metadata(path).and_then(|m| m.modified()).ok();
     (time(&files.cert), time(&files.key))

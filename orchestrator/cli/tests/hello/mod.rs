@@ -18,6 +18,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     wbufsize = -1
     def do_GET(self):
+        if os.environ.get("TRACE"): print("asked", self.path, flush=True)
         if self.path == "/health/ready" and os.environ.get("SICK"):
             self.answer(503, os.environ["SICK"])
         elif self.path == "/missing":
@@ -160,11 +161,21 @@ impl Hello {
         self.ask("/").is_some_and(|text| text.starts_with("HTTP/1.1 200"))
     }
 
+    /// The body of a good answer to a request with this header line.
+    pub fn get_with(&self, path: &str, header: &str) -> String {
+        body(&self.ask_with(path, &format!("{header}\r\n")).expect("the edge listens"))
+    }
+
     /// One request on a connection of its own: the whole answer, as far as it came.
     pub fn ask(&self, path: &str) -> Option<String> {
+        self.ask_with(path, "")
+    }
+
+    fn ask_with(&self, path: &str, headers: &str) -> Option<String> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
         stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
-        let request = format!("GET {path} HTTP/1.1\r\nhost: hello\r\nconnection: close\r\n\r\n");
+        let request =
+            format!("GET {path} HTTP/1.1\r\nhost: hello\r\nconnection: close\r\n{headers}\r\n");
         stream.write_all(request.as_bytes()).ok()?;
         let mut text = String::new();
         let _ = stream.read_to_string(&mut text);
@@ -192,10 +203,7 @@ impl Hello {
     }
 
     pub fn get(&self, path: &str) -> String {
-        let text = self.ask(path).expect("the edge listens");
-        let (head, body) = text.split_once("\r\n\r\n").expect("an answer");
-        assert!(head.starts_with("HTTP/1.1 200"), "{text}");
-        body.to_string()
+        body(&self.ask(path).expect("the edge listens"))
     }
 
     /// Waits until somebody drives a rollout and it is in this phase.
@@ -220,6 +228,12 @@ fn apply_words<'a>(sets: &[&'a str]) -> Vec<&'a str> {
     let mut words = vec!["apply", "development", "-y"];
     words.extend(sets.iter().flat_map(|set| ["--set", set]));
     words
+}
+
+fn body(text: &str) -> String {
+    let (head, body) = text.split_once("\r\n\r\n").expect("an answer");
+    assert!(head.starts_with("HTTP/1.1 200"), "{text}");
+    body.to_string()
 }
 
 /// Checks the exit code; gives stdout and stderr.

@@ -215,6 +215,8 @@ impl Supervisor {
     /// Stops every component, and then this process. What is wanted stays wanted.
     pub(crate) async fn stop_everything(&self) {
         self.stopping.send_replace(true);
+        // Whoever runs one is told that it was ended; a migration is not broken off.
+        launch::end_hooks(&self.state);
         let _doing = self.doing.lock().await;
         let replicas: Vec<_> = self.change(|world| {
             let all = world.revisions.values_mut().flat_map(|r| r.replicas.values_mut());

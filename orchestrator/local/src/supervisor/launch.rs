@@ -181,6 +181,23 @@ pub fn forget(state: &StateDir, instance: &str) {
     }
 }
 
+/// Ends the hooks that run now.
+pub fn end_hooks(state: &StateDir) {
+    let Ok(listing) = std::fs::read_dir(state.run()) else { return };
+    for entry in listing.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let Some(instance) = name.strip_suffix(".lock").filter(|i| i.starts_with("job.")) else {
+            continue;
+        };
+        if !instance.ends_with(".migrate")
+            && let Some(report) = shim::report(state, instance).filter(|r| r.shim.is_alive())
+        {
+            tracing::info!(instance, "everything is to stop; ending it");
+            report.shim.signal(Signal::TERM);
+        }
+    }
+}
+
 /// Ends what runs though nothing wants it: a supervisor died while it stopped that.
 pub fn end_unwanted(state: &StateDir, wanted: &BTreeMap<RevisionId, Wanted>) {
     let Ok(listing) = std::fs::read_dir(state.run()) else { return };

@@ -18,6 +18,7 @@ impl Supervisor {
     pub(super) async fn route(&self, traffic: &Traffic) -> Result<(), TargetError> {
         let settings = self.record(&traffic.settings)?;
         self.refuse_unready(traffic)?;
+        self.refuse_bad_certificate(&settings)?;
         let started = Instant::now();
         loop {
             let listen = self.listen(&settings);
@@ -74,8 +75,25 @@ impl Supervisor {
         keeper::listen(&self.state, listeners, drain).await.map_err(told)
     }
 
+    /// The edge serves nobody by a certificate that it cannot use. One that is in force may stay: it
+    /// uses what it has read before.
+    fn refuse_bad_certificate(&self, settings: &Release) -> Result<(), TargetError> {
+        let in_force = self.world().traffic.as_ref().map(|t| t.settings.clone());
+        let in_force = in_force.map(|id| self.record(&id)).transpose().unwrap_or(None);
+        if in_force.is_some_and(|record| record.edge.tls == settings.edge.tls) {
+            return Ok(());
+        }
+        for tls in
+            table::listeners(&settings.edge, &self.project()).iter().filter_map(|l| l.tls.as_ref())
+        {
+            neuroca_deploy_edge::check_certificate(tls).map_err(|error| TargetError::Refused(error.to_string()))?;
+        }
+        Ok(())
+    }
+
     /// Binds the release's addresses without letting anybody in.
     pub(super) async fn reserve(&self, settings: &Release) -> Result<(), TargetError> {
+        self.refuse_bad_certificate(settings)?;
         let listeners = table::listeners(&settings.edge, &self.project());
         keeper::reserve(&self.state, listeners).await.map_err(told)
     }
