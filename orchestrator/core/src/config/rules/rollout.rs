@@ -19,7 +19,7 @@ impl Rules<'_> {
             return;
         }
         let interval = rollout.analysis.interval.0;
-        if interval == 0 || interval % 1_000 != 0 || interval > 60_000 {
+        if interval == 0 || !interval.is_multiple_of(1_000) || interval > 60_000 {
             let message = format!(
                 "`rollout.analysis.interval` must be a whole number of seconds from 1 to 60, not {}",
                 rollout.analysis.interval
