@@ -108,8 +108,11 @@ impl Project {
     }
 
     /// The project's name, also where the files have errors: whoever rolls back at night must not
-    /// need valid files.
+    /// need valid files. From those that are not valid it takes a line of its own.
     pub fn name_for(&self, environment: &str) -> Option<String> {
+        if let Ok(resolved) = self.resolve(environment, &[]) {
+            return Some(resolved.environment.project);
+        }
         let own = format!("environments/{environment}.yaml");
         [own.as_str(), "environments/base.yaml"].iter().find_map(|name| {
             let text = fs::read_to_string(self.dir.join(name)).ok()?;

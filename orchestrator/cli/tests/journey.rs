@@ -61,6 +61,19 @@ fn deployed_changed_rolled_back_and_destroyed() {
 }
 
 #[test]
+fn the_projects_name_may_be_written_in_any_way_that_yaml_has() {
+    let hello = Hello::new();
+    let base = std::fs::read_to_string(hello.path().join("environments/base.yaml")).expect("base");
+    hello.write("environments/common.yaml", &base.replace("project: hello", "\"project\": other"));
+    hello.write("environments/development.yaml", "{extends: common.yaml}\n");
+    hello.apply(0, &[]);
+    // What asks by the state finds what was deployed by the files.
+    let history = hello.json(&["history", "development"]);
+    assert_eq!(history["entries"].as_array().map(Vec::len), Some(1), "{history}");
+    hello.expect(0, &["destroy", "development", "-y"]);
+}
+
+#[test]
 fn a_saved_plan_is_done_exactly_or_refused() {
     let hello = Hello::new();
     hello.apply(0, &[]);
