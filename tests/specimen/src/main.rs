@@ -21,12 +21,9 @@ struct Arguments {
     /// Paths that begin so are probes: answered at once, never by a fault
     #[arg(long, env = "SPECIMEN_HEALTH", default_value = "/health")]
     health: String,
-    /// The value of the header x-specimen-version
+    /// The value of the header x-nca-revision, by which clients know who answered
     #[arg(long, env = "SPECIMEN_VERSION", default_value = "1")]
     version_name: HeaderValue,
-    /// The value of the header x-nca-revision
-    #[arg(long, env = "NEUROCA_REVISION", default_value = "-")]
-    revision: HeaderValue,
     /// Share of requests that are answered by 500
     #[arg(long, env = "SPECIMEN_ERRORS", default_value = "0", value_parser = share)]
     errors: f64,
@@ -122,11 +119,8 @@ async fn run(arguments: &Arguments) -> Result<(), String> {
         .map_err(|error| format!("cannot listen on port {}: {error}", arguments.port))?;
     let mut terminate = signal(SignalKind::terminate())
         .map_err(|error| format!("cannot handle SIGTERM: {error}"))?;
-    let identity = Identity {
-        revision: arguments.revision.clone(),
-        version: arguments.version_name.clone(),
-        health: arguments.health.clone(),
-    };
+    let identity =
+        Identity { version: arguments.version_name.clone(), health: arguments.health.clone() };
     let shutdown = async {
         terminate.recv().await;
     };

@@ -28,8 +28,6 @@ const CRASHED: i32 = 70;
 #[derive(Debug, Clone)]
 pub struct Identity {
     /// `x-nca-revision`.
-    pub revision: HeaderValue,
-    /// `x-specimen-version`.
     pub version: HeaderValue,
     /// Paths that begin so are probes.
     pub health: String,
@@ -126,9 +124,7 @@ impl Specimen {
     fn response(&self, status: StatusCode) -> Response<Full<Bytes>> {
         let mut response = Response::new(Full::new(Bytes::from_static(b"specimen\n")));
         *response.status_mut() = status;
-        let headers = response.headers_mut();
-        headers.insert("x-nca-revision", self.identity.revision.clone());
-        headers.insert("x-specimen-version", self.identity.version.clone());
+        response.headers_mut().insert("x-nca-revision", self.identity.version.clone());
         response
     }
 }
