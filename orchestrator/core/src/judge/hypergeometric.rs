@@ -15,6 +15,9 @@ pub const MOST_UNITS: u64 = 1_000_000_000;
 /// Terms below this share of the sum so far are noise in its last digit.
 const NEGLIGIBLE: f64 = 1e-17;
 
+/// Sums whose powers stay below this many binary digits cannot overflow, and are summed whole.
+const MOST_BITS: f64 = 900.0;
+
 /// A window's counts of one proportion, checked.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Table {
@@ -44,31 +47,51 @@ impl Table {
             && self.bad < self.canary + self.stable
     }
 
-    /// For each alternative the logarithm of the likelihood ratio against `null`, both of them odds ratios:
-    ///
-    /// `(psi/null)^s * M(null)/M(psi)`, with `M(psi) = sum over j of HG(j) * psi^j`.
-    ///
-    /// Under odds ratio `null` its mean is 1: `HG(s) null^s / M(null)` is the law of `s`, and the sum over `s`
-    /// of that times the ratio is `M(psi)/M(psi)`. The ratio rises in `s` for `psi > null` and the law is
-    /// stochastically rising in the odds ratio, so for a smaller true odds ratio the mean is at most
-    /// 1; and the other way round for `psi < null`.
-    pub fn ln_ratios<const K: usize>(&self, null: f64, alternatives: &[f64; K]) -> [f64; K] {
-        let under_null = self.ln_moment(null);
-        alternatives
-            .map(|psi| self.canary_bad * (psi / null).ln() + under_null - self.ln_moment(psi))
+    /// What the likelihood of these counts is at each of the odds ratios, as far as they differ.
+    pub fn under<const K: usize>(&self, odds: &Odds<K>) -> Under<K> {
+        let lowest = (self.bad - self.stable).max(0.0);
+        let highest = self.bad.min(self.canary);
+        let ln = if (highest - lowest) * odds.bits < MOST_BITS {
+            // Relative to the largest term at odds ratio 1.
+            let top = self.mode(1.0).clamp(lowest, highest);
+            let mut sums = [1.0; K];
+            self.outwards(top, highest, 1.0, &odds.psi, &mut sums);
+            self.outwards(top, lowest, -1.0, &odds.inverse, &mut sums);
+            std::array::from_fn(|k| (self.canary_bad - top) * odds.ln[k] - sums[k].ln())
+        } else {
+            std::array::from_fn(|k| self.canary_bad * odds.ln[k] - self.ln_moment(odds.psi[k]))
+        };
+        Under { ln }
+    }
+
+    /// Adds the terms beyond `from` up to and including `to`, in units of that at `from`.
+    fn outwards<const K: usize>(
+        &self,
+        from: f64,
+        to: f64,
+        step: f64,
+        factors: &[f64; K],
+        sums: &mut [f64; K],
+    ) {
+        let Self { canary, stable, bad, .. } = *self;
+        let mut powers = [1.0; K];
+        let (mut weight, mut j) = (1.0, from);
+        while j != to {
+            let low = if step > 0.0 { j } else { j - 1.0 };
+            let (up, down) =
+                ((bad - low) * (canary - low), (low + 1.0) * (stable - bad + low + 1.0));
+            weight *= if step > 0.0 { up / down } else { down / up };
+            for k in 0..K {
+                powers[k] *= factors[k];
+                sums[k] += weight * powers[k];
+            }
+            j += step;
+        }
     }
 
     /// `ln sum over j of C(canary, j) C(stable, bad-j) psi^j`, less what is the same for all `psi`.
     fn ln_moment(&self, psi: f64) -> f64 {
         let Self { canary, stable, bad, .. } = *self;
-        if psi == 1.0 {
-            let all = canary + stable;
-            return ln_factorial(all)
-                - ln_factorial(bad)
-                - ln_factorial(all - bad)
-                - ln_factorial(canary)
-                - ln_factorial(stable);
-        }
         let lowest = (bad - stable).max(0.0);
         let highest = bad.min(canary);
         // Summed outwards from the largest term, and relative to it, so that nothing overflows.
@@ -102,6 +125,42 @@ impl Table {
         let b = psi * (self.bad + self.canary + 2.0) + self.stable - self.bad;
         let c = psi * (self.bad + 1.0) * (self.canary + 1.0);
         (2.0 * c / (b + (b * b - 4.0 * a * c).max(0.0).sqrt())).floor()
+    }
+}
+
+/// Odds ratios, and what is computed from them once.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Odds<const K: usize> {
+    psi: [f64; K],
+    inverse: [f64; K],
+    ln: [f64; K],
+    /// Binary digits by which powers of them grow.
+    bits: f64,
+}
+
+impl<const K: usize> Odds<K> {
+    pub fn new(psi: [f64; K]) -> Self {
+        let bits = psi.iter().map(|psi| psi.log2().abs()).fold(1.0, f64::max);
+        Self { psi, inverse: psi.map(f64::recip), ln: psi.map(f64::ln), bits }
+    }
+}
+
+/// Logarithms of likelihoods.
+pub struct Under<const K: usize> {
+    ln: [f64; K],
+}
+
+impl<const K: usize> Under<K> {
+    /// The logarithms of the likelihood ratios of alternatives against a null, all given by their places:
+    ///
+    /// `(psi/null)^s * M(null)/M(psi)`, with `M(psi) = sum over j of HG(j) * psi^j`.
+    ///
+    /// Under odds ratio `null` its mean is 1: `HG(s) null^s / M(null)` is the law of `s`, and the sum over `s`
+    /// of that times the ratio is `M(psi)/M(psi)`. The ratio rises in `s` for `psi > null` and the law is
+    /// stochastically rising in the odds ratio, so for a smaller true odds ratio the mean is at most
+    /// 1; and the other way round for `psi < null`.
+    pub fn ln_ratios<const N: usize>(&self, null: usize, first: usize) -> [f64; N] {
+        std::array::from_fn(|n| self.ln[first + n] - self.ln[null])
     }
 }
 
@@ -149,13 +208,22 @@ mod tests {
         terms.into_iter().map(|(j, w)| (j, w / sum)).collect()
     }
 
+    fn against(t: &Table, null: f64, psi: f64) -> f64 {
+        let [ln] = t.under(&Odds::new([null, psi])).ln_ratios(0, 1);
+        // The way for large sums gives the same.
+        let s = t.canary_bad;
+        let large = s * (psi / null).ln() + t.ln_moment(null) - t.ln_moment(psi);
+        assert!((ln - large).abs() < 1e-6 * (1.0 + ln.abs()), "{t:?}: {ln} {large}");
+        ln
+    }
+
     fn mean_ratio(margins: (u64, u64, u64), truth: f64, null: f64, psi: f64) -> f64 {
         let (canary, stable, bad) = margins;
         law(canary, stable, bad, truth)
             .into_iter()
             .map(|(s, p)| {
                 let t = table((s, canary), (bad - s, stable));
-                p * t.ln_ratios(null, &[psi])[0].exp()
+                p * against(&t, null, psi).exp()
             })
             .sum()
     }
@@ -193,7 +261,8 @@ mod tests {
         {
             let t = table(canary, stable);
             assert!(!t.speaks(), "{t:?}");
-            for ln in t.ln_ratios(2.0, &[4.0, 64.0]) {
+            for psi in [4.0, 64.0] {
+                let ln = against(&t, 2.0, psi);
                 assert!(ln.abs() < 1e-9, "{t:?}: {ln}");
             }
         }
@@ -208,12 +277,12 @@ mod tests {
             s * (q(psi) / q(null)).ln() + (bad - s) * ((1.0 - q(psi)) / (1.0 - q(null))).ln()
         };
         let t = table((40, 100_000_000), (60, 900_000_000));
-        let exact = t.ln_ratios(2.0, &[8.0])[0];
+        let exact = against(&t, 2.0, 8.0);
         let limit = binomial_limit(1e8, 9e8, 100.0, 40.0, 2.0, 8.0);
         assert!((exact - limit).abs() < 1e-3, "{exact} {limit}");
         // A busy edge, and half of the units: the sum has thousands of terms.
         let t = table((500_000, 1_000_000), (4_500_000, 9_000_000));
-        let [mild, strong] = t.ln_ratios(1.0, &[1.1, 4.0]);
+        let (mild, strong) = (against(&t, 1.0, 1.1), against(&t, 1.0, 4.0));
         assert!(mild < -100.0 && mild.is_finite(), "{mild}");
         assert!(strong < -100_000.0 && strong.is_finite(), "{strong}");
     }
@@ -236,7 +305,7 @@ mod tests {
                 let p = |psi: f64| {
                     law(canary, stable, bad, psi).iter().find(|(j, _)| *j == s).expect("in it").1
                 };
-                let (found, expected) = (t.ln_ratios(2.0, &[psi])[0], (p(psi) / p(2.0)).ln());
+                let (found, expected) = (against(&t, 2.0, psi), (p(psi) / p(2.0)).ln());
                 if expected.is_finite() {
                     prop_assert!((found - expected).abs() < 1e-6 * (1.0 + expected.abs()), "{found} {expected}");
                 }

@@ -9,8 +9,9 @@
 //! those in which units differ. A stake that is placed by what is past keeps the mean at most 1.
 
 use super::bounds::{Latencies, Sums, Totals};
-use super::hypergeometric::Table;
+use super::hypergeometric::{Odds, Table};
 use super::policy::Analysis;
+use super::proportion::odds;
 use super::wealth::{Forgetful, Restarted, Schedule};
 use super::window::{Ratio, Slower};
 
@@ -46,7 +47,8 @@ pub fn known_after_us(bound_us: u64) -> u64 {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Latency {
     tolerance: f64,
-    not_worse: f64,
+    /// As slow as tolerated and what is slower, the odds ratio that promotion rules out and those below it.
+    odds: Odds<10>,
     ln_most: f64,
     /// Windows hold counts of different units for bounds that are known at different times.
     lagged: bool,
@@ -72,7 +74,7 @@ impl Latency {
     pub fn new(analysis: &Analysis, ln_most: f64) -> Self {
         Self {
             tolerance: analysis.latency.tolerance.value().max(1.0),
-            not_worse: analysis.latency.not_worse.value().max(1e-3),
+            odds: odds((1.0, &WORSE), (analysis.latency.not_worse.value().max(1e-3), &BETTER)),
             ln_most,
             // A metrics server counts a request when it ends, whatever the bound.
             lagged: analysis.prometheus.is_none(),
@@ -96,7 +98,7 @@ impl Latency {
             else {
                 continue;
             };
-            pair.take(canary, stable, self.not_worse);
+            pair.take(canary, stable, &self.odds);
         }
         if self.totals.add(&window) {
             self.pair_up();
@@ -190,10 +192,11 @@ impl Latency {
 }
 
 impl Pair {
-    fn take(&mut self, canary: Ratio, stable: Ratio, not_worse: f64) {
+    fn take(&mut self, canary: Ratio, stable: Ratio, odds: &Odds<10>) {
         if let Some(table) = Table::new(canary, stable).filter(Table::speaks) {
-            self.worse.multiply(&table.ln_ratios(1.0, &WORSE));
-            self.better.multiply(&table.ln_ratios(not_worse, &BETTER.map(|k| k * not_worse)));
+            let under = table.under(odds);
+            self.worse.multiply(&under.ln_ratios(0, 1));
+            self.better.multiply(&under.ln_ratios(6, 7));
         }
         for (sum, counts) in [(&mut self.canary, canary), (&mut self.stable, stable)] {
             sum.of = sum.of.saturating_add(counts.of);

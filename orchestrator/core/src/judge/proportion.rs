@@ -1,6 +1,6 @@
 //! One proportion of one component: errors, or a ratio that the environment file names.
 
-use super::hypergeometric::{MOST_UNITS, Table};
+use super::hypergeometric::{MOST_UNITS, Odds, Table};
 use super::policy::Analysis;
 use super::wealth::{Forgetful, Restarted, Schedule};
 use super::window::Ratio;
@@ -19,8 +19,8 @@ const WITHIN: [f64; 3] = [0.05, 0.25, 0.5];
 /// Evidence about one proportion.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Proportion {
-    tolerated: f64,
-    not_worse: f64,
+    /// The tolerated odds ratio and those beyond it, the one that promotion rules out and those below it.
+    odds: Odds<10>,
     budget: f64,
     /// Bets that the canary is worse than tolerated: than the stable side, or than the budget when
     /// there is no stable release.
@@ -36,8 +36,10 @@ pub struct Proportion {
 impl Proportion {
     pub fn new(analysis: &Analysis, ln_most: f64) -> Self {
         Self {
-            tolerated: analysis.errors.odds_ratio.value().max(1e-3),
-            not_worse: analysis.errors.not_worse.value().max(1e-3),
+            odds: odds(
+                (analysis.errors.odds_ratio.value().max(1e-3), &WORSE),
+                (analysis.errors.not_worse.value().max(1e-3), &BETTER),
+            ),
             // At the ends there is nothing to bet on.
             budget: analysis.errors.budget.fraction().clamp(1e-6, 0.99),
             worse: Restarted::new(),
@@ -62,10 +64,9 @@ impl Proportion {
             let over = WORSE.map(|k| (k * self.budget).min((1.0 + self.budget) / 2.0));
             self.worse.multiply(&bernoulli(canary, self.budget, &over));
         } else if table.speaks() {
-            self.worse
-                .multiply(&table.ln_ratios(self.tolerated, &WORSE.map(|k| k * self.tolerated)));
-            self.better
-                .multiply(&table.ln_ratios(self.not_worse, &BETTER.map(|k| k * self.not_worse)));
+            let under = table.under(&self.odds);
+            self.worse.multiply(&under.ln_ratios(0, 1));
+            self.better.multiply(&under.ln_ratios(6, 7));
         }
         let within = WITHIN.map(|k| k * self.budget);
         self.within.multiply(&bernoulli(canary, self.budget, &within));
@@ -87,6 +88,18 @@ impl Proportion {
             0.5 * (self.better.value() + self.within.value())
         }
     }
+}
+
+/// A null with five alternatives, and another with three, all of them multiples of it.
+pub fn odds(worse: (f64, &[f64; 5]), better: (f64, &[f64; 3])) -> Odds<10> {
+    let mut psi = [worse.0, 0.0, 0.0, 0.0, 0.0, 0.0, better.0, 0.0, 0.0, 0.0];
+    for (psi, k) in psi[1..6].iter_mut().zip(worse.1) {
+        *psi = k * worse.0;
+    }
+    for (psi, k) in psi[7..].iter_mut().zip(better.1) {
+        *psi = k * better.0;
+    }
+    Odds::new(psi)
 }
 
 /// The logarithms of the likelihood ratios of some error rates against `null`. For errors at a rate beyond
