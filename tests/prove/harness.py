@@ -174,6 +174,8 @@ class Project:
 
     def __exit__(self, *_):
         try:
+            # After an error one may be running still, and destroy would not take its place.
+            self.run("rollout", "abort", "development", timeout=60)
             self.run("destroy", "development", "-y", timeout=60)
         finally:
             for pid, _ in self.processes():

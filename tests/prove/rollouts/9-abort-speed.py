@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from specimens import PACKAGES, Specimens, flow, revision_of  # noqa: E402
+from specimens import PACKAGES, Specimens, flow  # noqa: E402
 from terminals import Rollout, status, until_over  # noqa: E402
 from harness import finish, percentile, release, say, until  # noqa: E402
 
@@ -61,7 +61,8 @@ def main():
             load = project.load(RPS)
             try:
                 command, code = reach(project, place)
-                time.sleep(0.3)
+                # Long enough for some answers at the smallest weight.
+                time.sleep(1)
                 asked_ms = time.time() * 1000
                 if word == "abort":
                     project.ok("rollout", "abort", "development")
@@ -76,8 +77,7 @@ def main():
             finally:
                 if load.running():
                     load.child.kill()
-            revision = revision_of(command, report)
-            last_ms = report["started_unix_ms"] + report["revisions"][revision]["last_ms"]
+            last_ms = report["started_unix_ms"] + report["revisions"][project.version()]["last_ms"]
             took = max(0.0, last_ms - asked_ms) / 1000
             rounds.append({"place": place, "word": word, "took_s": round(took, 3)})
             requests += report["requests"]

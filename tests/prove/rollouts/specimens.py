@@ -51,8 +51,12 @@ class Specimens(Project):
     def next(self, **faults):
         """Settings of a release that no other one is like."""
         self.released += 1
-        return [f"components.api.env.{name}='{value}'"
+        return [f"components.api.env.{name}={value}"
                 for name, value in {"SPECIMEN_VERSION": self.released, **faults}.items()]  # fmt: skip
+
+    def version(self):
+        """What the answers of the newest release say."""
+        return str(self.released)
 
     def first(self):
         """A release to compare with, whatever there was before."""
@@ -74,20 +78,19 @@ class Specimens(Project):
             # Whoever still answers has time to do so.
             time.sleep(0.5)
             load.stop()
-            return seen(code, rollout, load.result()["report"])
+            return seen(code, rollout, load.result()["report"], self.version())
         finally:
             if load.running():
                 load.child.kill()
 
 
-def seen(code, rollout, report):
+def seen(code, rollout, report, version):
     """The times of a rollout in seconds since its first step, and who answered when."""
     states = rollout.states()
     split = next((state for state in states if state["phase"] == {"holding": 0}), None)
     back = next((state for state in states if state["turning_back"]), None)
     all_of_it = next((state for state in states if passed_all_steps(state)), None)
-    canary = revision_of(rollout, report)
-    answered = report["revisions"].get(canary) if canary else None
+    answered = report["revisions"].get(version)
 
     def since_split(state):
         return None if state is None or split is None else (state["at_ms"] - split["at_ms"]) / 1000
@@ -123,12 +126,3 @@ def shares(state):
 
 def weight(state):
     return next((share["weight"] for share in shares(state) if share.get("canary")), None)
-
-
-def revision_of(rollout, report):
-    """The new revision: the canary of a split, if there was one."""
-    for state in rollout.states():
-        for share in shares(state):
-            if share.get("canary"):
-                return share["revision"]
-    return None
