@@ -3,6 +3,7 @@
 //! A value with everything checked; it does not touch the process's environment itself (the
 //! variables come in), and it never shows the value of a secret.
 
+mod auth;
 mod database;
 mod names;
 mod source;
@@ -14,6 +15,7 @@ pub use database::{Database, Server};
 pub use names::{NAMES, parameter_of, suggestion};
 use source::Source;
 
+use crate::auth::AuthSettings;
 use crate::masking::Masking;
 
 /// Where it runs, as the operator calls it.
@@ -95,6 +97,8 @@ pub struct Settings {
     pub retention_days: Option<u32>,
     /// `NEUROCA_MASK` and `NEUROCA_MASK_PATTERNS`.
     pub masking: Masking,
+    /// `NEUROCA_AUTH`, `NEUROCA_OIDC_*`, `NEUROCA_RATE_LIMIT_PER_MINUTE`.
+    pub auth: AuthSettings,
     /// `NEUROCA_LLM_*`.
     pub llm: Option<Llm>,
     /// `NEUROCA_DRAIN_DELAY_MS`.
@@ -169,6 +173,7 @@ impl Settings {
             retention_days: Some(source.number("NEUROCA_MEMORY_RETENTION_DAYS", 0, 0, 36_500))
                 .filter(|days| *days > 0),
             masking: read_masking(&mut source),
+            auth: auth::read(&mut source, stage),
             llm: read_llm(&mut source),
             drain_delay: Duration::from_millis(
                 source.number("NEUROCA_DRAIN_DELAY_MS", 0, 0, 600_000).into(),

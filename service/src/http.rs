@@ -5,9 +5,11 @@
 mod admit;
 mod consolidations;
 mod contract;
+mod docs;
 mod events;
 mod health;
 mod input;
+mod keys;
 mod memories;
 mod metrics;
 mod observe;
@@ -28,6 +30,7 @@ pub use operations::openapi;
 pub use problem::Problem;
 
 use crate::accesses::Accesses;
+use crate::auth::{Authenticator, Limiter};
 use crate::config::Capacity;
 use crate::lifecycle::Lifecycle;
 use crate::masking::Masking;
@@ -53,6 +56,10 @@ pub struct Shared {
     pub metrics: Metrics,
     /// Who listens to what happens.
     pub events: Events,
+    /// Finds out who asks.
+    pub authenticator: Authenticator,
+    /// How much they may ask.
+    pub limiter: Limiter,
     /// What was looked at.
     pub accesses: Accesses,
     /// Finds.
@@ -70,7 +77,7 @@ impl Shared {
 
 /// All routes.
 pub fn router(shared: Arc<Shared>) -> Router {
-    contract::router(operations::all())
+    contract::router(operations::all(), &shared)
         .fallback(problem::no_such_route)
         .method_not_allowed_fallback(problem::no_such_method)
         .layer(DefaultBodyLimit::max(MAX_BODY))

@@ -5,10 +5,12 @@
 //! and its exit code.
 
 pub mod accesses;
+pub mod audit;
 pub mod auth;
 pub mod config;
 pub mod consolidate;
 pub mod http;
+pub mod keys_command;
 pub mod lifecycle;
 pub mod log;
 pub mod masking;

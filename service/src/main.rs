@@ -2,12 +2,14 @@
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 
 use neuroca::config::{NAMES, Settings};
+use neuroca::keys_command::{Keys, Of, audit, keys};
 use neuroca::lifecycle::Shutdown;
-use neuroca::store::{Migrated, MigrationStatus};
+use neuroca::store::{Migrated, MigrationStatus, Repository, open};
 
 const FAILED: u8 = 1;
 /// As the orchestrator's: usage or configuration.
@@ -33,6 +35,16 @@ enum Verb {
     Status,
     /// Undo the last migration, if that loses nothing
     Rollback,
+    /// Make, list, rotate and end API keys
+    Keys {
+        #[command(subcommand)]
+        verb: Keys,
+    },
+    /// Print the audit log as JSON lines; fails if it is not as it was written
+    Audit {
+        #[command(flatten)]
+        of: Of,
+    },
     /// Print the OpenAPI document of the API
     Openapi,
     /// Print the known NEUROCA_ names, one a line; each can be given as NAME_FILE, too
@@ -96,6 +108,18 @@ fn run(verb: Verb) -> Result<(), (u8, String)> {
                 })?;
                 report(&settings, done)
             }
+            Verb::Keys { verb } => {
+                let repository = opened(&settings).await?;
+                let text = keys(&*repository, verb).await.map_err(|text| (FAILED, text))?;
+                repository.close().await;
+                print(&text)
+            }
+            Verb::Audit { of } => {
+                let repository = opened(&settings).await?;
+                let text = audit(&*repository, &of.tenant).await.map_err(|text| (FAILED, text))?;
+                repository.close().await;
+                print(&text)
+            }
             Verb::Parameters | Verb::Openapi => Ok(()),
         }
     })
@@ -107,6 +131,12 @@ fn variables() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os().map(|(name, value)| {
         (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())
     })
+}
+
+async fn opened(settings: &Settings) -> Result<Arc<dyn Repository>, (u8, String)> {
+    open(&settings.database)
+        .await
+        .map_err(|error| (FAILED, format!("cannot use {}: {error}", settings.database)))
 }
 
 fn report(settings: &Settings, done: Migrated) -> Result<(), (u8, String)> {

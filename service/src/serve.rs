@@ -20,6 +20,7 @@ use tokio::task::JoinSet;
 use tower::ServiceExt;
 
 use crate::accesses::Accesses;
+use crate::auth::{Authenticator, Limiter};
 use crate::config::{Database, Settings};
 use crate::http::{Events, Metrics, Shared, router};
 use crate::lifecycle::{Lifecycle, Phase, Shutdown};
@@ -69,6 +70,8 @@ pub async fn serve(settings: Settings, mut shutdown: Shutdown) -> Result<(), Ser
         lifecycle: lifecycle.clone(),
         metrics: Metrics::default(),
         events: Events::default(),
+        authenticator: Authenticator::new(&settings.auth),
+        limiter: Limiter::new(settings.auth.per_minute),
         accesses: Accesses::default(),
         searcher: Searcher::default(),
         repository: std::sync::OnceLock::new(),

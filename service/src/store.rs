@@ -3,6 +3,7 @@
 //! Knows no HTTP. Both implementations pass one contract test (`tests/contract.rs`). What they share
 //! word for word is in `store/common`, which each compiles against its own connection.
 
+mod admin;
 mod migrate;
 mod open;
 mod postgres;
@@ -14,6 +15,7 @@ mod upkeep;
 use async_trait::async_trait;
 use uuid::Uuid;
 
+pub use admin::Admin;
 pub use migrate::{Migrated, MigrationStatus, migrate, rollback, status};
 pub use open::{OpenError, open};
 pub use types::{
@@ -23,6 +25,7 @@ pub use types::{
 
 pub use upkeep::{Lead, Promotable, Task, TaskState, Upkeep};
 
+use crate::audit::Act;
 use crate::memory::{Memory, Moment, Tier, Version};
 use crate::schema::SchemaState;
 use crate::search::Sample;
@@ -34,7 +37,7 @@ pub const KEY_LIFE_MILLIS: i64 = 24 * 60 * 60 * 1000;
 /// The port to a database of memories. A write that answered `Ok` survives a crash of the process
 /// and of the machine. Nothing of another tenant is seen or changed.
 #[async_trait]
-pub trait Repository: Upkeep {
+pub trait Repository: Upkeep + Admin {
     /// Writes memories, all or none, once per idempotency key.
     async fn create(&self, tenant: &Tenant, new: NewMemories) -> Result<Created, StoreError>;
     /// The memory of this id, unless it expired.
@@ -113,7 +116,8 @@ pub trait Repository: Upkeep {
         limit: u32,
     ) -> Result<Vec<SubjectUse>, StoreError>;
     /// Removes everything about a subject, from every table, and counts it.
-    async fn forget(&self, tenant: &Tenant, subject: &str) -> Result<Receipt, StoreError>;
+    async fn forget(&self, tenant: &Tenant, subject: &str, act: Act)
+    -> Result<Receipt, StoreError>;
 
     /// What the database says about its schema; `None` before the first migration.
     async fn schema(&self) -> Result<Option<SchemaState>, StoreError>;

@@ -198,6 +198,25 @@ fn the_document_names_every_operation_and_resolves() {
     resolves(&document, &document);
 }
 
+#[test]
+fn the_page_is_in_the_binary_and_speaks_to_nobody_else() {
+    let dir = migrated();
+    let service = Running::serve(dir.path(), &[]);
+    let page = service.get("/docs");
+    assert_eq!(page.status, 200);
+    let policy = page.header("content-security-policy").expect("a policy");
+    assert!(
+        policy.contains("default-src 'none'") && policy.contains("connect-src 'self'"),
+        "{policy}"
+    );
+    for path in ["/docs/docs.js", "/docs/docs.css"] {
+        assert!(page.body.contains(path));
+        let part = service.get(path);
+        assert_eq!((part.status, part.header("x-content-type-options")), (200, Some("nosniff")));
+        assert!(!part.body.contains("://"), "{path} names another site");
+    }
+}
+
 fn resolves(document: &Value, part: &Value) {
     match part {
         Value::Object(fields) => {

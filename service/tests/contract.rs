@@ -6,6 +6,8 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use futures::FutureExt;
+use neuroca::audit::{Act, broken};
+use neuroca::auth::{ApiKey, Role};
 use neuroca::config::{Capacity, Database, Server};
 use neuroca::consolidate::{Consolidated, consolidate, promote};
 use neuroca::memory::{Change, Draft, Memory, Moment, Tier};
@@ -51,6 +53,10 @@ fn plain(memory: &Memory) -> NewMemories {
 fn keyed(memory: &Memory, key: &str, fingerprint: &str) -> NewMemories {
     let idempotency = Idempotency { key: key.into(), fingerprint: fingerprint.into() };
     NewMemories { idempotency: Some(idempotency), ..plain(memory) }
+}
+
+fn act(action: &'static str) -> Act {
+    Act { actor: "ann".into(), action, target: "t".into(), at: NOW }
 }
 
 fn new() -> Created {
@@ -115,6 +121,7 @@ async fn contract(database: &Database) {
     the_unseen_go_only_when_asked(&repository, of).await;
     tasks_are_kept(&repository, of).await;
     one_leads(&repository, database).await;
+    keys_and_the_log_of_acts(&repository).await;
     tenants_do_not_meet(&repository).await;
     repository.close().await;
     let back = rollback(database).await.expect("rolls back");
@@ -432,9 +439,12 @@ async fn a_subject_is_handed_out_and_forgotten(repository: &Shared, of: &Tenant)
     assert_eq!(told, [("what ann really said", 1), ("what ann did", 0)]);
     let rest = repository.of_subject(of, "ann", Some(first.id), 10).await.expect("an export");
     assert_eq!(rest.len(), 1);
-    let receipt = repository.forget(of, "ann").await.expect("forgets");
+    let receipt = repository.forget(of, "ann", act("subject.delete")).await.expect("forgets");
     assert_eq!(receipt, Receipt { memories: 2, versions: 1, idempotency_keys: 1 });
-    assert_eq!(repository.forget(of, "ann").await.expect("forgets"), Receipt::default());
+    assert_eq!(
+        repository.forget(of, "ann", act("subject.delete")).await.expect("forgets"),
+        Receipt::default()
+    );
     assert_eq!(ids(repository, of, all()).await, [other.id]);
     clear(repository, of).await;
     repository.remove_expired(NOW.plus(KEY_LIFE_MILLIS), 100).await.expect("sweeps");
@@ -486,7 +496,7 @@ async fn the_worthy_go_up_and_duplicates_end(repository: &Shared, of: &Tenant) {
     assert_eq!(late, Changed::Superseded);
     let again = consolidate(&**repository, &Searcher::default(), of, ROOMY, NOW).await;
     assert_eq!(again.expect("consolidates"), Consolidated::default());
-    let receipt = repository.forget(of, "ann").await.expect("forgets");
+    let receipt = repository.forget(of, "ann", act("subject.delete")).await.expect("forgets");
     assert_eq!(receipt.memories, 4, "the superseded go too");
     clear(repository, of).await;
 }
@@ -526,6 +536,44 @@ async fn tasks_are_kept(repository: &Shared, of: &Tenant) {
     assert_eq!(repository.task(of, task.id).await.expect("answers"), None);
 }
 
+async fn keys_and_the_log_of_acts(repository: &Shared) {
+    let (a, b) = (tenant("a"), tenant("b"));
+    let mut tasks = tokio::task::JoinSet::new();
+    for number in 0..8 {
+        let (repository, a) = (repository.clone(), a.clone());
+        tasks.spawn(async move {
+            let key = ApiKey {
+                id: Uuid::now_v7(),
+                tenant: a,
+                name: format!("k{number}"),
+                role: Role::Agent,
+                created_at: NOW,
+                expires_at: None,
+                revoked_at: None,
+            };
+            repository.add_key(&key, vec![number; 32], act("key.create")).await.expect("adds");
+            (key, number)
+        });
+    }
+    let made = tasks.join_all().await;
+    let (first, number) = &made[0];
+    let found = repository.key(&a, first.id).await.expect("reads");
+    assert_eq!(found, Some((first.clone(), vec![*number; 32])));
+    assert_eq!(repository.key(&b, first.id).await.expect("reads"), None);
+    assert_eq!(repository.keys(&a).await.expect("reads").len(), 8);
+    let end = |of, end| repository.end_key(of, first.id, end, act("key.revoke"));
+    assert!(!end(&b, NOW).await.expect("answers"));
+    assert!(end(&a, NOW.plus(1000)).await.expect("answers"), "later");
+    assert!(end(&a, NOW).await.expect("answers"), "now");
+    assert!(!end(&a, NOW).await.expect("answers"), "it has ended");
+    let (ended, _) = repository.key(&a, first.id).await.expect("reads").expect("there");
+    assert_eq!((ended.expires_at, ended.revoked_at), (Some(NOW.plus(1000)), Some(NOW)));
+    let log = repository.audit_log(&a, 0, 100).await.expect("reads");
+    assert_eq!((log.len(), broken(&log)), (10, None), "one chain, whoever writes at once");
+    assert_eq!(repository.audit_log(&a, 9, 100).await.expect("reads").len(), 1);
+    assert!(repository.audit_log(&b, 0, 100).await.expect("reads").is_empty());
+}
+
 async fn one_leads(repository: &Shared, database: &Database) {
     let other = open(database).await.expect("opens");
     let mut lead = repository.lead().await.expect("answers").expect("nobody leads");
@@ -553,7 +601,10 @@ async fn tenants_do_not_meet(repository: &Shared) {
     assert_eq!(taken, Changed::Missing);
     let gone = repository.delete(&b, hers.id, None, NOW).await.expect("answers");
     assert_eq!(gone, Deleted::Missing);
-    assert_eq!(repository.forget(&b, "ann").await.expect("forgets"), Receipt::default());
+    assert_eq!(
+        repository.forget(&b, "ann", act("subject.delete")).await.expect("forgets"),
+        Receipt::default()
+    );
     assert!(repository.of_subject(&b, "ann", None, 10).await.expect("answers").is_empty());
     assert!(repository.around(&b, vec![hers.id]).await.expect("answers").is_empty());
     assert!(repository.by_ids(&b, vec![hers.id], NOW).await.expect("answers").is_empty());
@@ -612,6 +663,16 @@ async fn the_database_itself_keeps_tenants_apart(database: &Database, options: &
             superseded: 0,
         };
         repository.add_task(&task).await.expect("adds");
+        let key = ApiKey {
+            id: Uuid::now_v7(),
+            tenant: tenant(name),
+            name: "k".into(),
+            role: Role::Agent,
+            created_at: NOW,
+            expires_at: None,
+            revoked_at: None,
+        };
+        repository.add_key(&key, vec![0; 32], act("key.create")).await.expect("adds");
     }
     let mut raw = options.connect().await.expect("connects");
     raw.execute("SET ROLE neuroca_app").await.expect("a member of the role");
@@ -635,7 +696,13 @@ async fn the_database_itself_keeps_tenants_apart(database: &Database, options: &
         let steal = format!("UPDATE {table} SET tenant = 'b'");
         assert!(raw.execute(AssertSqlSafe(steal)).await.is_err(), "{table}");
     }
-    for forbidden in ["ALTER TABLE memories DISABLE ROW LEVEL SECURITY", "DROP TABLE memories"] {
+    for forbidden in [
+        "DELETE FROM audit_log",
+        "UPDATE audit_log SET actor = 'bob'",
+        "DELETE FROM api_keys",
+        "ALTER TABLE memories DISABLE ROW LEVEL SECURITY",
+        "DROP TABLE memories",
+    ] {
         assert!(raw.execute(forbidden).await.is_err(), "{forbidden}");
     }
     raw.close().await.expect("closes");

@@ -3,7 +3,8 @@
 //! Knows no values.
 
 /// Every parameter, sorted. Each can also be given as `NAME_FILE`: a file that holds the value.
-pub const NAMES: [&str; 25] = [
+pub const NAMES: [&str; 32] = [
+    "NEUROCA_AUTH",
     "NEUROCA_DB_HOST",
     "NEUROCA_DB_NAME",
     "NEUROCA_DB_PASSWORD",
@@ -27,6 +28,12 @@ pub const NAMES: [&str; 25] = [
     "NEUROCA_MEMORY_RETENTION_DAYS",
     "NEUROCA_MEMORY_SHORT_TERM_SIZE",
     "NEUROCA_MEMORY_WORKING_SIZE",
+    "NEUROCA_OIDC_AUDIENCE",
+    "NEUROCA_OIDC_ISSUER",
+    "NEUROCA_OIDC_JWKS_URL",
+    "NEUROCA_OIDC_ROLE_CLAIM",
+    "NEUROCA_OIDC_TENANT_CLAIM",
+    "NEUROCA_RATE_LIMIT_PER_MINUTE",
     "NEUROCA_REVISION",
     "NEUROCA_SECRET_KEY",
 ];

@@ -1,17 +1,23 @@
-//! In front of every operation that has a role: who asks, and whether they may.
+//! In front of every operation that has a role: who asks, and whether they may, now.
+
+use std::sync::Arc;
+use std::time::Instant;
 
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::Problem;
-use crate::auth::{Principal, Role};
+use super::{Problem, Shared};
+use crate::auth::{Principal, Role, Unknown};
+use crate::memory::Moment;
 
 /// What an operation asks for.
 #[derive(Clone)]
 pub(super) struct Gate {
+    pub(super) shared: Arc<Shared>,
     pub(super) role: Role,
 }
 
@@ -29,8 +35,28 @@ pub(super) async fn through(
     }
 }
 
-async fn admitted(gate: &Gate, _: &HeaderMap) -> Result<Principal, Problem> {
-    let principal = Principal::anonymous();
+async fn admitted(gate: &Gate, headers: &HeaderMap) -> Result<Principal, Problem> {
+    let shared = &gate.shared;
+    let repository = shared.repository()?;
+    let token = match headers.get(AUTHORIZATION).map(|value| value.to_str()) {
+        None => None,
+        Some(Ok(value)) => match value.split_once(' ') {
+            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Some(token.trim()),
+            _ => Some(""),
+        },
+        Some(Err(_)) => Some(""),
+    };
+    let known = shared.authenticator.principal(token, &**repository, Moment::now()).await;
+    let principal = known.map_err(|unknown| match unknown {
+        Unknown::Nobody => {
+            Problem::unauthorized("send Authorization: Bearer with a key or a token")
+        }
+        Unknown::Refused(why) => Problem::unauthorized(&why),
+        Unknown::Unavailable => Problem::unavailable("the OIDC issuer does not answer"),
+        Unknown::Store(error) => error.into(),
+    })?;
+    let who = format!("{}/{}", principal.tenant, principal.name);
+    shared.limiter.take(&who, Instant::now()).map_err(Problem::too_many)?;
     if principal.role < gate.role {
         return Err(Problem::forbidden(gate.role.name()));
     }

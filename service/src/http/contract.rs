@@ -130,12 +130,12 @@ impl Operation {
 }
 
 /// The routes of `operations`.
-pub(super) fn router(operations: Vec<Operation>) -> Router<Arc<Shared>> {
+pub(super) fn router(operations: Vec<Operation>, shared: &Arc<Shared>) -> Router<Arc<Shared>> {
     operations.into_iter().fold(Router::new(), |router, operation| {
         let route = match operation.role {
             None => operation.route,
             Some(role) => operation.route.route_layer(axum::middleware::from_fn_with_state(
-                admit::Gate { role },
+                admit::Gate { shared: shared.clone(), role },
                 admit::through,
             )),
         };

@@ -16,6 +16,14 @@ use crate::lifecycle::Phase;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REVISION: HeaderName = HeaderName::from_static("x-nca-revision");
 const LONGEST_ID: usize = 128;
+/// For browsers: an answer is what it says it is, is shown in no frame, and tells no other site
+/// where somebody came from.
+const HARMLESS: [(&str, &str); 4] = [
+    ("x-content-type-options", "nosniff"),
+    ("x-frame-options", "DENY"),
+    ("referrer-policy", "no-referrer"),
+    ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
+];
 
 pub(super) async fn every_request(
     State(shared): State<Arc<Shared>>,
@@ -39,6 +47,9 @@ pub(super) async fn every_request(
     let status = response.status().as_u16();
     shared.metrics.answered(&method, route, status, took);
     let headers = response.headers_mut();
+    for (name, value) in HARMLESS {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
     if let Ok(revision) = HeaderValue::from_str(&shared.revision) {
         headers.insert(REVISION, revision);
     }

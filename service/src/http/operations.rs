@@ -5,7 +5,9 @@ use axum::http::Method;
 use serde_json::Value;
 
 use super::contract::{Operation, document};
-use super::{consolidations, events, health, memories, metrics, search, subjects, tiers};
+use super::{
+    consolidations, docs, events, health, keys, memories, metrics, search, subjects, tiers,
+};
 use crate::auth::Role;
 use crate::memory::{Change, Draft, Memory};
 use crate::store::Task;
@@ -23,6 +25,7 @@ pub(super) fn all() -> Vec<Operation> {
     let mut all = of_memories();
     all.extend(of_finding());
     all.extend(of_subjects());
+    all.extend(of_administration());
     all.extend(of_the_process());
     all
 }
@@ -206,6 +209,53 @@ fn of_subjects() -> Vec<Operation> {
     ]
 }
 
+fn of_administration() -> Vec<Operation> {
+    vec![
+        Operation::new(
+            Method::POST,
+            "/v1/admin/keys",
+            "createKey",
+            "Make an API key",
+            keys::create,
+        )
+        .role(Role::TenantAdmin)
+        .body::<keys::NewKey>()
+        .json::<keys::MadeKey>(201, "The key, shown this once."),
+        Operation::new(Method::GET, "/v1/admin/keys", "listKeys", "The API keys", keys::list)
+            .role(Role::TenantAdmin)
+            .json::<keys::Keys>(200, "All of them, without their secrets."),
+        Operation::new(
+            Method::DELETE,
+            "/v1/admin/keys/{id}",
+            "revokeKey",
+            "End an API key",
+            keys::revoke,
+        )
+        .role(Role::TenantAdmin)
+        .empty(204, "It opens nothing any more, within seconds on all replicas."),
+        Operation::new(
+            Method::POST,
+            "/v1/admin/keys/{id}/rotate",
+            "rotateKey",
+            "Another key in its place",
+            keys::rotate,
+        )
+        .role(Role::TenantAdmin)
+        .body::<keys::Rotation>()
+        .json::<keys::MadeKey>(201, "The new key, shown this once."),
+        Operation::new(
+            Method::GET,
+            "/v1/admin/audit",
+            "auditLog",
+            "What administrators did",
+            keys::audit,
+        )
+        .role(Role::TenantAdmin)
+        .query::<keys::AuditQuery>()
+        .json::<keys::AuditPage>(200, "A page, oldest first."),
+    ]
+}
+
 fn of_the_process() -> Vec<Operation> {
     vec![
         Operation::new(Method::GET, "/health", "health", "All of it, for people", health::overview)
@@ -248,6 +298,30 @@ fn of_the_process() -> Vec<Operation> {
         .text("text/plain", "In Prometheus' text format."),
         Operation::new(Method::GET, "/version", "version", "What runs here", health::version)
             .json::<Value>(200, "Version, revision and schemas."),
+        Operation::new(
+            Method::GET,
+            "/docs",
+            "docs",
+            "This document to read and to try",
+            docs::page,
+        )
+        .text("text/html", "A page."),
+        Operation::new(
+            Method::GET,
+            "/docs/docs.js",
+            "docsScript",
+            "What the page does",
+            docs::script,
+        )
+        .text("text/javascript", "A script."),
+        Operation::new(
+            Method::GET,
+            "/docs/docs.css",
+            "docsStyle",
+            "How the page looks",
+            docs::style,
+        )
+        .text("text/css", "A style sheet."),
         Operation::new(Method::GET, "/openapi.json", "openapi", "This document", show)
             .json::<Value>(200, "OpenAPI 3.1."),
     ]

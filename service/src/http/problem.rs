@@ -3,7 +3,7 @@
 //! `type` is stable: clients may match on it. The detail never holds SQL, a path of this
 //! machine or a stack; those go to the log.
 
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
@@ -23,11 +23,13 @@ pub struct Problem {
     status: u16,
     /// This case of it.
     detail: String,
+    #[serde(skip)]
+    retry_after: Option<u64>,
 }
 
 impl Problem {
     fn new(status: StatusCode, kind: &'static str, title: &'static str, detail: &str) -> Self {
-        Self { kind, title, status: status.as_u16(), detail: detail.to_owned() }
+        Self { kind, title, status: status.as_u16(), detail: detail.to_owned(), retry_after: None }
     }
 
     /// The request cannot be understood.
@@ -107,6 +109,37 @@ impl Problem {
             "urn:neuroca:problem:no-such-subject",
             "There is nothing about this subject",
             "it was deleted, all of it expired, or it never was",
+        )
+    }
+
+    /// Nobody, or somebody who cannot show it.
+    pub fn unauthorized(detail: &str) -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "urn:neuroca:problem:unauthorized",
+            "It is not known who asks",
+            detail,
+        )
+    }
+
+    /// They asked too much.
+    pub fn too_many(seconds: u64) -> Self {
+        let problem = Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "urn:neuroca:problem:rate-limit",
+            "Too many requests",
+            "wait for the seconds of Retry-After",
+        );
+        Self { retry_after: Some(seconds), ..problem }
+    }
+
+    /// There is no such key.
+    pub fn no_such_key() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "urn:neuroca:problem:no-such-key",
+            "There is no such key",
+            "it has ended, or it never was",
         )
     }
 
@@ -209,6 +242,14 @@ impl IntoResponse for Problem {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if let Some(seconds) = self.retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            let challenge =
+                HeaderValue::from_static("Bearer realm=\"neuroca\", error=\"invalid_token\"");
+            headers.insert(WWW_AUTHENTICATE, challenge);
         }
         response
     }

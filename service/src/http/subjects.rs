@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::admit::Caller;
 use super::input::{self, Asked};
 use super::{Problem, Shared};
+use crate::audit::{self, Act};
 use crate::memory::{Memory, Moment, Version};
 use crate::store::Receipt;
 
@@ -77,7 +78,13 @@ pub(super) async fn forget(
     Caller(caller): Caller,
     Path(subject): Path<String>,
 ) -> Result<Json<Gone>, Problem> {
-    let removed = shared.repository()?.forget(&caller.tenant, &subject).await?;
+    let act = Act {
+        target: audit::subject(&caller.tenant, &subject),
+        actor: caller.name,
+        action: "subject.delete",
+        at: Moment::now(),
+    };
+    let removed = shared.repository()?.forget(&caller.tenant, &subject, act).await?;
     if removed == Receipt::default() {
         return Err(Problem::no_such_subject());
     }

@@ -3,6 +3,9 @@
 //! Every transaction says whose rows it wants. What is read may come from a replica, and comes from
 //! the primary while the replica is away.
 
+#[path = "common/admin.rs"]
+#[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
+mod admin;
 mod dialect;
 #[path = "common/expiry.rs"]
 #[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]

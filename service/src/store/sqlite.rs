@@ -4,6 +4,9 @@
 //! share the file while a new release takes over, so a write waits for its turn and never fails
 //! because the file is busy.
 
+#[path = "common/admin.rs"]
+#[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
+mod admin;
 mod dialect;
 #[path = "common/expiry.rs"]
 #[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]

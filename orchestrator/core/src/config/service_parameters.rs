@@ -19,6 +19,7 @@ pub enum Takes {
 
 /// Every parameter, sorted. Each can be given as `NAME_FILE`, a file that holds the value.
 pub const PARAMETERS: &[(&str, Takes)] = &[
+    ("NEUROCA_AUTH", Takes::Words(&["required", "off"])),
     ("NEUROCA_DB_HOST", Takes::Text),
     ("NEUROCA_DB_NAME", Takes::Text),
     ("NEUROCA_DB_PASSWORD", Takes::Secret),
@@ -42,6 +43,12 @@ pub const PARAMETERS: &[(&str, Takes)] = &[
     ("NEUROCA_MEMORY_RETENTION_DAYS", Takes::Number(0, 36_500)),
     ("NEUROCA_MEMORY_SHORT_TERM_SIZE", Takes::Number(1, 1_000_000)),
     ("NEUROCA_MEMORY_WORKING_SIZE", Takes::Number(1, 1_000_000)),
+    ("NEUROCA_OIDC_AUDIENCE", Takes::Text),
+    ("NEUROCA_OIDC_ISSUER", Takes::Text),
+    ("NEUROCA_OIDC_JWKS_URL", Takes::Text),
+    ("NEUROCA_OIDC_ROLE_CLAIM", Takes::Text),
+    ("NEUROCA_OIDC_TENANT_CLAIM", Takes::Text),
+    ("NEUROCA_RATE_LIMIT_PER_MINUTE", Takes::Number(0, 10_000_000)),
     ("NEUROCA_REVISION", Takes::Text),
     ("NEUROCA_SECRET_KEY", Takes::Secret),
 ];

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::{Backend, dialect, find, memories, subjects, tiers};
+use crate::audit::Act;
 use crate::memory::{Memory, Moment, Tier, Version};
 use crate::schema::SchemaState;
 use crate::search::Sample;
@@ -196,10 +197,15 @@ impl Repository for Backend {
         .await
     }
 
-    async fn forget(&self, tenant: &Tenant, subject: &str) -> Result<Receipt, StoreError> {
+    async fn forget(
+        &self,
+        tenant: &Tenant,
+        subject: &str,
+        act: Act,
+    ) -> Result<Receipt, StoreError> {
         let (of, subject) = (tenant.clone(), subject.to_owned());
         self.write(tenant, move |on| {
-            Box::pin(async move { subjects::forget(on, &of, &subject).await })
+            Box::pin(async move { subjects::forget(on, &of, &subject, &act).await })
         })
         .await
     }

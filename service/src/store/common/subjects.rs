@@ -3,7 +3,8 @@
 use uuid::Uuid;
 
 use super::dialect::Connection;
-use super::memories;
+use super::{admin, memories};
+use crate::audit::Act;
 use crate::store::rows::{MemoryRow, columns};
 use crate::store::{Receipt, StoreError, SubjectUse};
 use crate::tenant::Tenant;
@@ -42,6 +43,7 @@ pub(super) async fn forget(
     on: &mut Connection,
     tenant: &Tenant,
     subject: &str,
+    act: &Act,
 ) -> Result<Receipt, StoreError> {
     macro_rules! remove {
         ($sql:literal) => {
@@ -53,7 +55,7 @@ pub(super) async fn forget(
                 .rows_affected()
         };
     }
-    Ok(Receipt {
+    let receipt = Receipt {
         // A fingerprint is a hash of what was said: whoever guesses the text can check it.
         idempotency_keys: remove!(
             "DELETE FROM idempotency_keys WHERE tenant = $1 AND key IN \
@@ -65,5 +67,9 @@ pub(super) async fn forget(
              (SELECT id FROM memories WHERE tenant = $1 AND subject = $2)"
         ),
         memories: remove!("DELETE FROM memories WHERE tenant = $1 AND subject = $2"),
-    })
+    };
+    if receipt != Receipt::default() {
+        admin::append(on, tenant, act).await?;
+    }
+    Ok(receipt)
 }

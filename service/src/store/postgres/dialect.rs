@@ -24,6 +24,8 @@ pub(super) const TOUCHED: &str = "SELECT tier, importance, strength, strength_at
 pub(super) const REMOVE_EXPIRED: &str = "DELETE FROM memories WHERE (tenant, id) IN \
      (SELECT tenant, id FROM memories WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2 \
       FOR UPDATE SKIP LOCKED)";
+/// One writer of a tenant's audit log at a time, until the end of the transaction.
+pub(super) const LOCK_LOG: &str = "SELECT pg_advisory_xact_lock(hashtext('audit ' || $1))";
 pub(super) const REMOVE_UNSEEN: &str = "DELETE FROM memories WHERE (tenant, id) IN \
      (SELECT tenant, id FROM memories WHERE tier = 'long_term' AND NOT pinned AND strength_at < $1 \
       AND (valid_to IS NULL OR valid_to < $1) LIMIT $2 FOR UPDATE SKIP LOCKED)";
