@@ -108,7 +108,7 @@ def seen(code, rollout, report, version):
         "requests": report["requests"],
         "failed": report["failed"],
         "failed_by_kind": report["failed_by_kind"],
-        "reason": rollout.errors.decode(errors="replace").strip()[:400] if code else None,
+        "reason": next((event["error"][:400] for event in rollout.events if event.get("kind") == "error"), None),
     }
 
 
