@@ -59,6 +59,11 @@ pub async fn drive(
     task: Task<'_>,
     manner: &Manner,
 ) -> Result<Driven> {
+    if is_detached() && matches!(task, Task::Resume) && !site.is_running()? {
+        // What an operator has just stopped is not started by a process that nobody sees.
+        return Err(Failure::failed("the environment was stopped meanwhile")
+            .hint(format!("go on with: neuroca-deploy rollout resume {}", site.environment)));
+    }
     site.ensure_running().await?;
     let target = site.target(&ctx.project)?;
     let clock = SystemClock::default();
