@@ -31,6 +31,7 @@ const ASIDE: usize = 1024;
 /// A connection whose client gets the time to be heard.
 pub struct Farewell<S> {
     io: S,
+    wait: Duration,
     frames: Frames,
     /// How much of [`ANSWER`] the latest bytes were, when it is not clear yet whether they are one.
     begun: usize,
@@ -42,7 +43,8 @@ pub struct Farewell<S> {
 
 impl<S> Farewell<S> {
     pub fn new(io: S) -> Self {
-        Self { io, frames: Frames::default(), begun: 0, grace: None, due: Vec::new() }
+        let frames = Frames::default();
+        Self { io, wait: GRACE, frames, begun: 0, grace: None, due: Vec::new() }
     }
 
     /// Takes an answer out of bytes that just came; returns how many of them go to the reader.
@@ -54,7 +56,7 @@ impl<S> Farewell<S> {
                 if same == ANSWER.len() {
                     bytes.copy_within(at + same..end, at);
                     end -= same;
-                    self.grace = Some(Box::pin(tokio::time::sleep(GRACE)));
+                    self.grace = Some(Box::pin(tokio::time::sleep(self.wait)));
                     continue;
                 }
                 if at + same == end {
@@ -105,6 +107,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Farewell<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if matches!(this.frames, Frames::Untold) && this.due.is_empty() {
+            return Pin::new(&mut this.io).poll_read(cx, buf);
+        }
         loop {
             if !this.due.is_empty() {
                 this.give(buf);

@@ -76,24 +76,24 @@ impl InFlight {
             self.counters.in_flight.fetch_sub(1, Release);
             // That it goes on for hours is not to hold up a judge.
             self.is_whole();
-            self.judge();
+            self.judge(self.started.elapsed());
         }
         Box::pin(self.counters.clone().era_over(self.era))
     }
 }
 
 impl InFlight {
-    fn judge(&mut self) {
+    fn judge(&mut self, took: Duration) {
         if let Some(sample) = self.sample.take() {
-            self.counters.slots.ended(sample, self.started.elapsed(), self.fate);
+            self.counters.slots.ended(sample, took, self.fate);
         }
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.judge();
         let took = self.started.elapsed();
+        self.judge(took);
         self.counters.record(self.ended, self.stream.unwrap_or(took));
         if let Some(line) = self.line.take() {
             let (component, revision) = (&self.counters.component, &self.counters.revision);
