@@ -24,7 +24,7 @@ EVENTS = int(os.environ.get("EVENTS", "60"))
 REQUESTS = int(os.environ.get("REQUESTS", "1000000"))
 DRAIN_SECONDS = 3
 SETTINGS = [
-    "rollout.strategy=canary", "rollout.watch=300ms", "rollout.deadline=5m",
+    "rollout.strategy=canary", "rollout.watch=300ms", "rollout.deadline=10m",
     f"components.api.drain={DRAIN_SECONDS}s", "components.worker.drain=1s",
 ]  # fmt: skip
 QUICK = ("rollout.steps=[{weight: 10, pause: 1s, analysis: false}, {weight: 50, pause: 1s, analysis: false}, "

@@ -54,8 +54,13 @@ class Rollout:
         """Waits for one of these exit codes."""
         code = self.wait()
         if code not in codes:
-            raise RuntimeError(f"apply ended with {code}, not {codes}: {self.errors.decode(errors='replace')}")
+            raise RuntimeError(f"apply ended with {code}, not {codes}: {self.trouble()}")
         return code
+
+    def trouble(self):
+        """Why it did not do what it was asked, as it told."""
+        told = [event for event in self.events if event.get("kind") == "error"]
+        return json.dumps(told[-1]) if told else self.errors.decode(errors="replace")
 
     def kill(self):
         os.kill(self.child.pid, signal.SIGKILL)
@@ -73,7 +78,8 @@ class Rollout:
             if any(holds(state) for state in self.states()):
                 return True
             if self.child.poll() is not None:
-                raise RuntimeError(f"apply ended before {what}: {self.errors.decode(errors='replace')}")
+                self.wait()
+                raise RuntimeError(f"apply ended before {what}: {self.trouble()}")
             return False
 
         until(what, check, seconds)
