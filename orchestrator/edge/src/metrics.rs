@@ -1,6 +1,6 @@
 //! Counters per revision, measured where the client is: at the edge.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{
     AtomicU32, AtomicU64,
     Ordering::{Acquire, Relaxed},
@@ -109,12 +109,21 @@ impl Metrics {
     /// Notes the weights of a new table, and forgets revisions that are long out of use.
     pub fn weights(&self, table: &Table) {
         let mut all = self.revisions.lock().expect("no panic while held");
-        all.values().for_each(|counters| counters.weight.store(0, Relaxed));
+        let before: Vec<u32> = all.values().map(|c| c.weight.swap(0, Relaxed)).collect();
         for backend in table.routes.iter().flat_map(|route| &route.backends) {
             if let Some(counters) = all.get(&backend.revision) {
                 counters.weight.fetch_max(backend.weight, Relaxed);
                 counters.routed.store(table.generation, Relaxed);
                 counters.slots.open();
+            }
+        }
+        let changed =
+            all.values().zip(before).filter(|(c, before)| c.weight.load(Relaxed) != *before);
+        let changed: BTreeSet<&str> = changed.map(|(c, _)| c.revision.as_str()).collect();
+        for route in &table.routes {
+            if route.backends.iter().any(|b| changed.contains(b.revision.as_str())) {
+                let counters = route.backends.iter().filter_map(|b| all.get(&b.revision));
+                counters.for_each(|counters| counters.slots.anew());
             }
         }
         let unused = all.values().filter(|c| c.routed.load(Relaxed) < table.generation);

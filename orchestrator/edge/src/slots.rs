@@ -68,6 +68,8 @@ pub struct Sample {
     unit: Unit,
     sent_ms: u64,
     answered: bool,
+    /// Of a client: which time it is new.
+    cohort: u32,
 }
 
 /// One revision's slots. They take memory while the revision gets requests and a little longer.
@@ -85,6 +87,11 @@ impl Slots {
         }
     }
 
+    /// The split between this revision and others changed.
+    pub fn anew(&self) {
+        self.clients.lock().expect("no panic while held").anew();
+    }
+
     /// Gives memory back if there is nothing to remember.
     pub fn close(&self) {
         let oldest = (now_ms() / SLOT_MS).saturating_sub(KEPT);
@@ -98,18 +105,18 @@ impl Slots {
 
     /// Counts a request that is about to be sent.
     pub fn sent(&self, unit: Unit) -> Option<Sample> {
-        let sample = |sent_ms| Some(Sample { unit, sent_ms, answered: false });
+        let sample = |sent_ms, cohort| Some(Sample { unit, sent_ms, answered: false, cohort });
         match unit {
             Unit::Unsampled => None,
             Unit::Request => {
                 let sent_ms = now_ms();
                 self.ring.load().as_ref()?.sent(sent_ms / SLOT_MS);
-                sample(sent_ms)
+                sample(sent_ms, 0)
             }
             Unit::Client(id) => {
                 let sent_ms = now_ms();
                 let mut clients = self.clients.lock().expect("no panic while held");
-                clients.sent(id, sent_ms / SLOT_MS).then(|| sample(sent_ms)).flatten()
+                sample(sent_ms, clients.sent(id, sent_ms / SLOT_MS)?)
             }
         }
     }
@@ -126,7 +133,8 @@ impl Slots {
                 self.ring.load().iter().for_each(|ring| ring.answered(second, bound));
             }
             Unit::Client(id) => {
-                self.clients.lock().expect("no panic while held").answered(id, second, bound);
+                let mut clients = self.clients.lock().expect("no panic while held");
+                clients.answered(id, sample.cohort, second, bound);
             }
         }
     }
@@ -147,7 +155,8 @@ impl Slots {
             Unit::Unsampled => {}
             Unit::Request => self.ring.load().iter().for_each(|ring| ring.ended(&end)),
             Unit::Client(id) => {
-                self.clients.lock().expect("no panic while held").ended(id, &end);
+                let mut clients = self.clients.lock().expect("no panic while held");
+                clients.ended(id, sample.cohort, &end);
             }
         }
     }

@@ -249,4 +249,11 @@ async fn where_clients_stick_they_are_the_units() {
     client.send(later).await.expect("answered");
     let again = sum(&edge, "a").await;
     assert_eq!((again.errors, again.sent), (3, seen.sent));
+    // Another split is another comparison, with all who are there.
+    let mut next = table(2, &edge.address, vec![a.backend(50), b.backend(0)]);
+    next.sticky = Some(Sticky::Cookie("who".into()));
+    edge.control.put_table(&next).await.expect("accepted");
+    client.send(Request::get("/500").header("cookie", "who=1")).await.expect("answered");
+    let seen = until(&edge, "a", |seen| seen.errors == 4).await;
+    assert_eq!(seen.sent, again.sent + 1);
 }

@@ -1,6 +1,10 @@
 //! Slots of clients that stick to a revision. A client counts in each slot in which it sends
 //! something, until it first fails; and for each bound of latency until it is first slower.
 //!
+//! That they failed before is forgotten on both sides whenever the split changes. Else the old side
+//! would be left with the clients that never fail, and the new one would look worse for getting all
+//! sorts of them.
+//!
 //! Memory is bounded: past a number of clients only every second one is watched, then every fourth,
 //! chosen by a hash that has no part in the split, so that what is seen stays a random sample.
 
@@ -25,13 +29,17 @@ pub struct Clients {
     /// One of `2^rarity` clients is watched.
     rarity: u32,
     latest: Option<u64>,
+    /// Grows with each change of the split.
+    cohort: u32,
 }
 
 #[derive(Default)]
 struct Client {
-    failed: bool,
+    /// The cohort in which it failed last.
+    failed: Option<u32>,
     /// It was slower than all bounds before this place, in slots that are not remembered.
     slow: u8,
+    cohort: u32,
     last: u64,
     /// Oldest first.
     visits: Vec<Visit>,
@@ -41,6 +49,7 @@ struct Client {
 #[derive(Default)]
 struct Visit {
     second: u64,
+    cohort: u32,
     /// Requests that have not ended, and those that have no answer yet.
     open: u32,
     unanswered: u32,
@@ -61,38 +70,45 @@ impl Clients {
         self.latest
     }
 
-    /// Whether the client is watched.
-    pub fn sent(&mut self, id: u64, second: u64) -> bool {
+    /// The split changed: all clients are as new.
+    pub fn anew(&mut self) {
+        self.cohort += 1;
+    }
+
+    /// The cohort of a client that is watched.
+    pub fn sent(&mut self, id: u64, second: u64) -> Option<u32> {
         if self.known.len() >= MOST_CLIENTS || self.visits >= MOST_VISITS {
             self.make_room(second);
         }
         if !is_watched(id, self.rarity) {
-            return false;
+            return None;
         }
+        let cohort = self.cohort;
         self.latest = self.latest.max(Some(second));
         let client = self.known.entry(id).or_default();
         client.last = second;
-        if client.visits.last().is_none_or(|visit| visit.second != second) {
+        if client.visits.last().is_none_or(|visit| !visit.is_of(second, cohort)) {
             self.visits -= client.fold(second.saturating_sub(KEPT));
-            client.visits.push(Visit { second, void: client.failed, ..Visit::default() });
+            let void = client.failed == Some(cohort);
+            client.visits.push(Visit { second, cohort, void, ..Visit::default() });
             self.visits += 1;
         }
         if let Some(visit) = client.visits.last_mut() {
             visit.open += 1;
             visit.unanswered += 1;
         }
-        true
+        Some(cohort)
     }
 
-    pub fn answered(&mut self, id: u64, second: u64, bound: usize) {
-        let Some((visit, _)) = self.visit(id, second) else { return };
+    pub fn answered(&mut self, id: u64, cohort: u32, second: u64, bound: usize) {
+        let Some((visit, _)) = self.visit(id, cohort, second) else { return };
         visit.unanswered = visit.unanswered.saturating_sub(1);
         visit.answered = true;
         visit.slow = visit.slow.max(bound as u8);
     }
 
-    pub fn ended(&mut self, id: u64, end: &End) {
-        let Some((visit, client_failed)) = self.visit(id, end.second) else { return };
+    pub fn ended(&mut self, id: u64, cohort: u32, end: &End) {
+        let Some((visit, client_failed)) = self.visit(id, cohort, end.second) else { return };
         if let Some(bound) = end.unanswered {
             visit.unanswered = visit.unanswered.saturating_sub(1);
             visit.given_up = visit.given_up.max(bound as u8);
@@ -106,7 +122,8 @@ impl Clients {
         }
         visit.ended |= end.fate != Fate::Aborted;
         if end.fate == Fate::Failed {
-            let first = !std::mem::replace(client_failed, true);
+            let first = *client_failed < Some(cohort);
+            *client_failed = (*client_failed).max(Some(cohort));
             visit.failed |= first;
             visit.void |= !visit.failed;
         }
@@ -115,8 +132,11 @@ impl Clients {
     pub fn read(&self, since: u64, into: &mut BTreeMap<u64, SlotCounts>) {
         let mut latencies: BTreeMap<u64, Latencies> = BTreeMap::new();
         for client in self.known.values() {
-            let mut slow = client.slow;
+            let (mut slow, mut cohort) = (client.slow, client.cohort);
             for visit in &client.visits {
+                if std::mem::replace(&mut cohort, visit.cohort) != visit.cohort {
+                    slow = 0;
+                }
                 if visit.second >= since {
                     visit.count(into.entry(visit.second).or_default());
                     latencies.entry(visit.second).or_default().add(visit, slow);
@@ -129,9 +149,14 @@ impl Clients {
         }
     }
 
-    fn visit(&mut self, id: u64, second: u64) -> Option<(&mut Visit, &mut bool)> {
+    fn visit(
+        &mut self,
+        id: u64,
+        cohort: u32,
+        second: u64,
+    ) -> Option<(&mut Visit, &mut Option<u32>)> {
         let client = self.known.get_mut(&id)?;
-        let visit = client.visits.iter_mut().rev().find(|visit| visit.second == second)?;
+        let visit = client.visits.iter_mut().rev().find(|visit| visit.is_of(second, cohort))?;
         Some((visit, &mut client.failed))
     }
 
@@ -163,12 +188,19 @@ impl Client {
     /// Keeps of visits before `oldest` what matters later; returns how many those were.
     fn fold(&mut self, oldest: u64) -> usize {
         let old = self.visits.iter().take_while(|visit| visit.second < oldest).count();
-        self.slow = self.visits.drain(..old).fold(self.slow, |slow, v| slow.max(v.slower_than()));
+        for visit in self.visits.drain(..old) {
+            let before = if visit.cohort == self.cohort { self.slow } else { 0 };
+            (self.slow, self.cohort) = (before.max(visit.slower_than()), visit.cohort);
+        }
         old
     }
 }
 
 impl Visit {
+    fn is_of(&self, second: u64, cohort: u32) -> bool {
+        (self.second, self.cohort) == (second, cohort)
+    }
+
     /// The place of the first bound that the visit did not exceed, as far as is known.
     fn slower_than(&self) -> u8 {
         let waits = if self.unanswered > 0 { SLOWEST } else { self.slow };

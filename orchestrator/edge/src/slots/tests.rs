@@ -104,18 +104,18 @@ fn what_ends_after_the_settling_is_nobodys_error() {
 fn a_client_fails_once() {
     let mut clients = Clients::default();
     for second in [10, 11, 11] {
-        assert!(clients.sent(1, second));
-        assert!(clients.sent(2, second));
+        assert_eq!(clients.sent(1, second), Some(0));
+        assert_eq!(clients.sent(2, second), Some(0));
     }
     // Sent at 10 and at 11; what was sent at 11 fails first.
-    clients.ended(1, &end(11, 300, Fate::Failed));
-    clients.ended(1, &end(10, 1_900, Fate::Failed));
-    clients.ended(1, &end(11, 900, Fate::Failed));
+    clients.ended(1, 0, &end(11, 300, Fate::Failed));
+    clients.ended(1, 0, &end(10, 1_900, Fate::Failed));
+    clients.ended(1, 0, &end(11, 900, Fate::Failed));
     for second in [10, 11, 11] {
-        clients.ended(2, &end(second, 100, Fate::Good));
+        clients.ended(2, 0, &end(second, 100, Fate::Good));
     }
-    assert!(clients.sent(1, 12));
-    clients.ended(1, &end(12, 1, Fate::Good));
+    assert_eq!(clients.sent(1, 12), Some(0));
+    clients.ended(1, 0, &end(12, 1, Fate::Good));
     let slots = of(&clients);
     assert_eq!(outcome(&slots[&10]), [1, 1, 0, 0], "who failed elsewhere is neither good nor bad");
     assert_eq!(outcome(&slots[&11]), [2, 2, 1, 0]);
@@ -126,8 +126,8 @@ fn a_client_fails_once() {
 fn a_client_is_slow_once_for_each_bound() {
     let mut clients = Clients::default();
     for (second, bound) in [(10, 20), (11, 30), (12, 25), (13, 30)] {
-        assert!(clients.sent(1, second));
-        clients.answered(1, second, bound);
+        assert_eq!(clients.sent(1, second), Some(0));
+        clients.answered(1, 0, second, bound);
     }
     let slots = of(&clients);
     // Slower than the bounds before 20, at once.
@@ -142,10 +142,10 @@ fn a_client_is_slow_once_for_each_bound() {
 #[test]
 fn a_client_that_waits_is_slow_once_and_one_that_gives_up_after_what_it_waited() {
     let mut clients = Clients::default();
-    assert!(clients.sent(1, 10));
-    assert!(clients.sent(1, 11));
-    assert!(clients.sent(2, 10));
-    clients.ended(2, &gave_up(10, 1_500, 40));
+    assert_eq!(clients.sent(1, 10), Some(0));
+    assert_eq!(clients.sent(1, 11), Some(0));
+    assert_eq!(clients.sent(2, 10), Some(0));
+    clients.ended(2, 0, &gave_up(10, 1_500, 40));
     let slots = of(&clients);
     assert_eq!(slower(&slots[&10], 39), (2, 2));
     assert_eq!(slower(&slots[&10], 40), (1, 1));
@@ -156,17 +156,38 @@ fn a_client_that_waits_is_slow_once_and_one_that_gives_up_after_what_it_waited()
 #[test]
 fn what_a_client_was_is_remembered_when_its_slots_are_not() {
     let mut clients = Clients::default();
-    assert!(clients.sent(1, 10));
-    clients.answered(1, 10, 30);
-    clients.ended(1, &end(10, 1, Fate::Failed));
+    assert_eq!(clients.sent(1, 10), Some(0));
+    clients.answered(1, 0, 10, 30);
+    clients.ended(1, 0, &end(10, 1, Fate::Failed));
     let later = 10 + 2 * KEPT;
-    assert!(clients.sent(1, later));
-    clients.answered(1, later, 30);
-    clients.ended(1, &end(later, 1, Fate::Failed));
+    assert_eq!(clients.sent(1, later), Some(0));
+    clients.answered(1, 0, later, 30);
+    clients.ended(1, 0, &end(later, 1, Fate::Failed));
     let slots = of(&clients);
     assert_eq!(slots.keys().copied().collect::<Vec<_>>(), [later]);
     assert_eq!(outcome(&slots[&later])[2], 0);
     assert_eq!((slower(&slots[&later], 29), slower(&slots[&later], 30)), ((0, 0), (1, 0)));
+}
+
+#[test]
+fn with_a_new_split_all_clients_are_new() {
+    let mut clients = Clients::default();
+    assert_eq!((clients.sent(1, 10), clients.sent(1, 10)), (Some(0), Some(0)));
+    clients.answered(1, 0, 10, 30);
+    clients.ended(1, 0, &end(10, 1, Fate::Failed));
+    clients.anew();
+    // In the same second, while something from before is under way.
+    assert_eq!(clients.sent(1, 10), Some(1));
+    clients.answered(1, 1, 10, 20);
+    clients.ended(1, 1, &end(10, 2, Fate::Failed));
+    clients.ended(1, 0, &end(10, 3, Fate::Failed));
+    assert_eq!(clients.sent(1, 11), Some(1));
+    clients.answered(1, 1, 11, 30);
+    clients.ended(1, 1, &end(11, 1, Fate::Failed));
+    let slots = of(&clients);
+    assert_eq!(outcome(&slots[&10]), [2, 2, 2, 0]);
+    assert_eq!(slower(&slots[&10], 25), (2, 1));
+    assert_eq!((outcome(&slots[&11]), slower(&slots[&11], 25)), ([0, 0, 0, 0], (1, 1)));
 }
 
 #[test]
@@ -179,7 +200,7 @@ fn many_clients_are_watched_in_part_and_the_part_is_a_sample() {
     }
     let (mut watched, mut low) = (0, 0);
     for id in &ids {
-        if clients.sent(*id, 11) {
+        if clients.sent(*id, 11).is_some() {
             watched += 1;
             low += u32::from(*id < u64::MAX / 2);
         }
