@@ -29,6 +29,7 @@ const NEIGHBOUR_SHARE: f64 = 0.4;
 const ALIKE: f64 = 0.5;
 const SAMPLE: u32 = 2000;
 const SAMPLE_LIFE: Duration = Duration::from_secs(60);
+const SMALL_SAMPLE_LIFE: Duration = Duration::from_secs(1);
 const MOST_TENANTS: usize = 256;
 
 const WORDS: f64 = 1.0;
@@ -158,12 +159,12 @@ impl Searcher {
             let all = self.statistics.lock().unwrap_or_else(PoisonError::into_inner);
             all.get(tenant).cloned()
         };
-        if let Some((made, statistics)) = known
-            && made.elapsed() < SAMPLE_LIFE
+        if let Some((made, statistics)) = known {
             // A few memories are soon twice as many.
-            && statistics.total() >= f64::from(SAMPLE)
-        {
-            return Ok(statistics);
+            let few = statistics.total() < f64::from(SAMPLE);
+            if made.elapsed() < if few { SMALL_SAMPLE_LIFE } else { SAMPLE_LIFE } {
+                return Ok(statistics);
+            }
         }
         let sample = repository.sample(tenant, SAMPLE).await?;
         let statistics = Arc::new(Statistics::new(&sample));
