@@ -112,7 +112,7 @@ fn the_unit_is_one_that_systemd_takes_and_does_what_a_service_should() {
     signal(&second, Signal::TERM);
     second.wait().expect("ends");
 
-    // Killed, and started again as `Restart=always` says: before or after somebody else did.
+    // Killed, and started again as `Restart=on-failure` says: before or after somebody else did.
     for pause in [0, 4_000] {
         service.kill().expect("killed");
         service.wait().expect("ends");
@@ -143,7 +143,7 @@ fn the_unit_is_one_that_systemd_takes_and_does_what_a_service_should() {
     assert_eq!(hello.answer(), "two");
     hello.expect(0, &["rollback", "development", "-y"]);
     assert_eq!(hello.answer(), "one");
-    // `local stop` ends it as well.
+    // `local stop` ends it as well, and not as a failure: it is not started again.
     hello.expect(0, &["local", "stop", "development"]);
     assert_eq!(service.wait().expect("ends").code(), Some(0));
 }

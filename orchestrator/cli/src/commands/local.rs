@@ -171,6 +171,8 @@ impl Install {
             ctx.output.data(&format!("{} is enabled and running\n", path.display()));
         } else {
             ctx.output.data(&format!("{}\n", path.display()));
+            let path = std::path::absolute(&path).unwrap_or(path);
+            ctx.output.note(&format!("start it: systemctl enable --now {}", path.display()));
         }
         Ok(Exit::Done)
     }

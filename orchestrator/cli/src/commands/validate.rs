@@ -55,12 +55,14 @@ impl Validate {
             });
             ctx.output.document("validation", body);
         } else {
+            let count =
+                |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
             ctx.output.data(&format!(
-                "{} {}: {} components, {} documents\n",
+                "{} {}: {}, {}\n",
                 ctx.output.out.good("valid:"),
                 self.environment,
-                artifacts.len(),
-                documents.len()
+                count(artifacts.len(), "component"),
+                count(documents.len(), "document")
             ));
         }
         Ok(Exit::Done)

@@ -225,7 +225,8 @@ fn unit_file() {
     StateDirectory=neuroca-deploy
     StateDirectoryMode=0700
     ExecStart="/usr/local/bin/neuroca-deploy" --project "/etc/neuroca-deploy/shop" --state-dir "/var/lib/neuroca-deploy" local supervise "test"
-    Restart=always
+    # Killed, it is started again; after `neuroca-deploy local stop` it stays stopped.
+    Restart=on-failure
     RestartSec=1
     # Components, edge and keeper outlive the supervisor, so that its upgrade or its death is no outage.
     KillMode=process
