@@ -1,0 +1,13 @@
+//! Known defects of the product that histories keep away from, so that they do not hide others. Each
+//! line here is to go when the defect is.
+
+use neuroca_deploy_core::rollout::{Phase, State};
+
+/// A router that falls back to an earlier split is noticed while a step is held, and nowhere
+/// else: old processes are stopped though the router says that it sends to them.
+pub fn sees_a_router_that_forgets(state: &State) -> bool {
+    matches!(state.phase, Phase::Holding(n) if n + 1 < state.spec.steps.len())
+}
+
+/// While requests end, the router's word that they go on is not heard.
+pub const DRAINING_DOES_NOT_ASK_THE_ROUTER: bool = true;

@@ -1,0 +1,389 @@
+//! The simulated target: processes and a router. Requests are done one at a time, in the order in
+//! which they arrive, each checked against the lock's epoch, as the product's supervisor does.
+
+use std::sync::Arc;
+
+use neuroca_deploy_core::effect::{Effect, Hook};
+use neuroca_deploy_core::observed::{Observed, RevisionObserved};
+use neuroca_deploy_engine::ports::{Epoch, TargetError};
+
+use crate::catalogue::PARTS;
+use crate::script::{Fate, Refuses, What};
+use crate::world::{Look, NEVER, Process, Split, World, hash_of};
+
+/// An effect on its way.
+pub struct Request {
+    pub ticket: u64,
+    pub driver: usize,
+    pub epoch: u64,
+    pub effect: Effect,
+    /// When it arrives, and when it is answered.
+    pub arrives_ms: u64,
+    pub answered_ms: u64,
+    pub answer: Option<Result<(), TargetError>>,
+    /// Nobody waits for the answer.
+    pub forgotten: bool,
+}
+
+/// What becomes of a request.
+pub enum Sent {
+    Lost,
+    /// With this number it can be asked what came of it; whether the answer gets through.
+    Ticket(u64, bool),
+}
+
+impl World {
+    /// A driver sends an effect.
+    pub fn send(&mut self, driver: usize, epoch: Epoch, effect: &Effect) -> Sent {
+        if self.drivers[driver].fenced {
+            self.violate(crate::Rule::FencedDoNothing, |_| {
+                format!("a driver that was told to stop goes on with {}", effect.kind())
+            });
+        }
+        let strikes = self.weather.requests.pop_front();
+        if strikes == Some(What::RequestLost) {
+            return Sent::Lost;
+        }
+        let before = self.requests.back().map_or(0, |r| r.answered_ms);
+        let late = if let Some(What::RequestLate { ms }) = strikes { ms } else { 0 };
+        let slow = if let Some(What::AnswerLate { ms }) = strikes { ms } else { 0 };
+        let arrives_ms = self.now.max(before) + u64::from(late);
+        let answered_ms = arrives_ms + u64::from(self.setting.effect_ms + slow);
+        let times = if strikes == Some(What::RequestTwice) { 2 } else { 1 };
+        let ticket = self.seq;
+        for copy in 0..times {
+            self.requests.push_back(Request {
+                ticket: ticket + copy,
+                driver,
+                epoch: epoch.0,
+                effect: effect.clone(),
+                arrives_ms,
+                answered_ms,
+                answer: None,
+                forgotten: copy > 0 || late > 0,
+            });
+        }
+        self.settle();
+        match late {
+            0 => Sent::Ticket(ticket, strikes != Some(What::AnswerLost)),
+            _ => Sent::Lost,
+        }
+    }
+
+    /// The answer, if its time has come.
+    pub fn answer(&mut self, ticket: u64) -> Option<Result<(), TargetError>> {
+        let now = self.now;
+        let n = self.requests.iter().position(|r| {
+            r.ticket == ticket && !r.forgotten && r.answered_ms <= now && r.answer.is_some()
+        })?;
+        self.requests.remove(n)?.answer
+    }
+
+    pub fn answered_ms(&self, ticket: u64) -> u64 {
+        let asked = self.requests.iter().find(|r| r.ticket == ticket);
+        asked.map_or(NEVER, |r| r.answered_ms.max(self.now + 1))
+    }
+
+    /// When something will happen here by itself.
+    pub fn next_in_target(&self) -> impl Iterator<Item = u64> {
+        let undone = self.requests.iter().find(|r| r.answer.is_none()).map(|r| r.arrives_ms);
+        let coming = self.router.coming.front().map(|(at, _)| *at);
+        let processes = self.revisions.iter().filter_map(|r| r.process.as_ref());
+        let cold = processes.filter_map(|p| p.warm_until_ms).min();
+        undone.into_iter().chain(coming).chain(cold)
+    }
+
+    /// When the next look may show something else.
+    pub fn next_change(&self) -> u64 {
+        let ready_ms = u64::from(self.setting.ready_ms);
+        let request_ms = u64::from(self.setting.request_ms);
+        let processes = self.revisions.iter().filter_map(|r| r.process.as_ref());
+        let changes = processes
+            .flat_map(|p| [Some(p.started_ms + ready_ms), p.unrouted_ms.map(|t| t + request_ms)]);
+        let now = self.now;
+        changes.flatten().chain(self.next_in_target()).filter(|t| *t > now).min().unwrap_or(NEVER)
+    }
+
+    /// Does what is due by now.
+    pub fn settle(&mut self) {
+        self.count();
+        self.apply_splits();
+        while let Some(n) =
+            self.requests.iter().position(|r| r.answer.is_none() && r.arrives_ms <= self.now)
+        {
+            let request = &self.requests[n];
+            let (driver, epoch) = (request.driver, request.epoch);
+            let effect = request.effect.clone();
+            let answer = self.execute(driver, epoch, &effect);
+            self.note(hash_of(&(effect.kind(), answer.is_ok())));
+            self.requests[n].answer = Some(answer);
+        }
+        let now = self.now;
+        self.requests.retain(|r| r.answer.is_none() || !r.forgotten || r.answered_ms > now);
+        for n in 0..self.revisions.len() {
+            let process = self.revisions[n].process.as_ref();
+            if process.is_some_and(|p| p.warm_until_ms.is_some_and(|t| t <= now)) {
+                self.revisions[n].process = None;
+                self.revisions[n].seen_ready = false;
+                self.tell(|w| format!("{} was warm long enough and is stopped", w.name_of(n)));
+            }
+        }
+    }
+
+    fn apply_splits(&mut self) {
+        while let Some((_, split)) = self.router.coming.pop_front_if(|(at, _)| *at <= self.now) {
+            let now = self.now;
+            for n in 0..self.revisions.len() {
+                let was = self.weight(n);
+                let is = split.weight(n);
+                let fate = self.revisions[n].fate;
+                let Some(process) = &mut self.revisions[n].process else { continue };
+                let died = process.died_by(fate, now);
+                process.died |= died;
+                if was > 0 && is == 0 {
+                    process.unrouted_ms = Some(now);
+                    process.streams_ended = false;
+                }
+                if is > 0 {
+                    process.unrouted_ms = None;
+                    process.warm_until_ms = None;
+                }
+                process.full_since_ms = match (is, process.full_since_ms) {
+                    (100, None) => Some(now),
+                    (100, since) => since,
+                    _ => None,
+                };
+            }
+            self.tell(|w| format!("the router now has {}", w.words_of_split(&split)));
+            self.router.before = self.router.in_force.replace(split);
+            self.note(1);
+            self.check_always();
+        }
+    }
+
+    /// The router has the split of before again.
+    pub fn forget_split(&mut self) {
+        let journal = self.store.journal.as_ref();
+        if !journal.is_some_and(|j| crate::open::sees_a_router_that_forgets(j.state())) {
+            return;
+        }
+        let lost = |split: &Arc<Split>| {
+            // A split that names what is gone by now is one that no router comes back with.
+            split.weights.iter().all(|(n, _)| self.revisions[*n].process.is_some())
+        };
+        let Some(before) = self.router.before.clone().filter(lost) else { return };
+        if self.router.coming.is_empty() {
+            self.router.coming.push_back((self.now, before));
+            self.apply_splits();
+        }
+    }
+
+    fn execute(&mut self, driver: usize, epoch: u64, effect: &Effect) -> Result<(), TargetError> {
+        if epoch < self.store.epoch {
+            self.tell(|w| {
+                let what = w.words_of_effect(effect);
+                format!("the target refuses the old epoch of {}: {what}", w.who(driver))
+            });
+            return Err(TargetError::Fenced("a higher epoch was given out".into()));
+        }
+        self.check_effect(driver, effect);
+        let answer = self.refusal(effect).map_or(Ok(()), |why| Err(TargetError::Refused(why)));
+        self.tell(|w| {
+            let what = w.words_of_effect(effect);
+            match &answer {
+                Ok(()) => format!("{}: {what}", w.who(driver)),
+                Err(why) => format!("{}: {what}; the target refuses: {why}", w.who(driver)),
+            }
+        });
+        match (answer.is_ok(), effect) {
+            (true, _) => self.change(effect),
+            // Left, and gone on without: whoever stops it later is not to blame.
+            (false, Effect::EndStreams { .. }) => self.change(effect),
+            (false, _) => {}
+        }
+        answer
+    }
+
+    fn refusal(&self, effect: &Effect) -> Option<String> {
+        let kind = match effect {
+            Effect::StoreArtifact { .. } => Refuses::Artifact,
+            Effect::SealSecrets { .. } => Refuses::Secrets,
+            Effect::RunHook { hook: Hook::PreDeploy, .. } => Refuses::PreDeploy,
+            Effect::RunHook { hook: Hook::SmokeTest, .. } => Refuses::SmokeTest,
+            Effect::RunHook { hook: Hook::PostDeploy, .. } => Refuses::PostDeploy,
+            Effect::Migrate { .. } => Refuses::Migration,
+            Effect::StartRevision { .. } => Refuses::Start,
+            Effect::Route { .. } => Refuses::Route,
+            Effect::EndStreams { .. } => Refuses::EndStreams,
+            Effect::KeepWarm { .. } => Refuses::KeepWarm,
+            Effect::StopRevision { .. } => Refuses::Stop,
+            Effect::Record { .. } => return None,
+        };
+        if self.run.refuses == Some(kind) {
+            return Some(format!("{} does not work here", effect.kind()));
+        }
+        // Nobody's share may grow who is not ready.
+        let Effect::Route { traffic } = effect else { return None };
+        let split = self.split(traffic);
+        let grows = split
+            .weights
+            .iter()
+            .find(|(n, weight)| *weight > self.weight(*n) && !self.is_ready(*n));
+        grows.map(|(n, _)| format!("no replica of {} is ready", self.revisions[*n].id))
+    }
+
+    fn change(&mut self, effect: &Effect) {
+        let now = self.now;
+        match effect {
+            Effect::StartRevision { release, component, revision } => {
+                let built = self.releases.iter().find(|b| b.id == *release);
+                let release = &built.expect("a known release").release;
+                let wanted = release.components[component].spec.replicas;
+                let n = self.index(revision);
+                let never_ready = !self.run.old_returns && self.is_old(n);
+                let revision = &mut self.revisions[n];
+                let again = revision.process.as_ref().is_some_and(|p| p.died);
+                if revision.process.is_none() || again {
+                    revision.seen_ready = false;
+                    revision.process = Some(Process::new(wanted, now, never_ready));
+                } else if let Some(process) = &mut revision.process {
+                    process.wanted = wanted;
+                    process.warm_until_ms = None;
+                }
+            }
+            Effect::Route { traffic } => {
+                let split = Arc::new(self.split(traffic));
+                let lags = self.weather.lag_until.saturating_sub(now);
+                let before = self.router.coming.back().map_or(0, |(at, _)| *at);
+                let at = (now + u64::from(self.setting.lag_ms) + lags).max(before);
+                self.router.coming.push_back((at, split));
+                self.apply_splits();
+            }
+            Effect::EndStreams { revision, .. } => {
+                let n = self.index(revision);
+                if let Some(process) = &mut self.revisions[n].process {
+                    process.streams_ended = true;
+                }
+            }
+            Effect::KeepWarm { revision, for_ms, .. } => {
+                let n = self.index(revision);
+                if let Some(process) = &mut self.revisions[n].process {
+                    process.warm_until_ms.get_or_insert(now + for_ms);
+                }
+            }
+            Effect::StopRevision { revision, .. } => {
+                let n = self.index(revision);
+                self.revisions[n].process = None;
+                self.revisions[n].seen_ready = false;
+            }
+            Effect::StoreArtifact { .. }
+            | Effect::SealSecrets { .. }
+            | Effect::RunHook { .. }
+            | Effect::Migrate { .. }
+            | Effect::Record { .. } => {}
+        }
+    }
+
+    /// What a look shows now, and the same in a form that is quick to check.
+    pub fn look(&mut self) -> (Observed, Look) {
+        self.settle();
+        let split = match () {
+            () if self.now < self.weather.silent_until => None,
+            () if self.now < self.weather.stale_until => self.stale_split(),
+            () => self.reported_split(),
+        };
+        let traffic = split.as_ref().map(|s| s.traffic.clone());
+        let mut look = Look { seq: self.seq, there: 0, ready: 0, busy: 0, crashing: 0, split };
+        let mut observed = Observed { version: self.seq, traffic, ..Default::default() };
+        for (n, revision) in self.revisions.iter().enumerate() {
+            let Some(process) = &revision.process else { continue };
+            let (ready, busy) = (self.is_ready(n), self.in_flight(n));
+            let crashing = revision.fate == Fate::CrashLoop && self.now > process.started_ms;
+            let bit = 1 << n;
+            look.there |= bit;
+            look.ready |= if ready { bit } else { 0 };
+            look.busy |= if busy { bit } else { 0 };
+            look.crashing |= if crashing { bit } else { 0 };
+            let seen = RevisionObserved {
+                component: PARTS[revision.part].into(),
+                wanted: process.wanted,
+                alive: process.wanted,
+                ready: if ready { process.wanted } else { 0 },
+                crash_loop: crashing,
+                in_flight: u64::from(busy && !self.setting.streams),
+                streams: u64::from(busy && self.setting.streams),
+                warm_until_ms: process.warm_until_ms,
+                ..Default::default()
+            };
+            observed.revisions.insert(revision.id.clone(), seen);
+        }
+        (observed, look)
+    }
+
+    /// What is in force. A router that has yet to do something else before it does what it was asked
+    /// for last does not say that it has done it: adapters see to that.
+    fn reported_split(&self) -> Option<Arc<Split>> {
+        let asked = self.router.coming.back().map(|(_, split)| &split.traffic);
+        let now = self.router.in_force.as_ref();
+        now.filter(|now| asked != Some(&now.traffic)).cloned()
+    }
+
+    /// What was in force before. A lie that says exactly what was asked for cannot be seen through.
+    fn stale_split(&self) -> Option<Arc<Split>> {
+        let asked = self.router.coming.back().map(|(_, split)| split);
+        let asked = asked.or(self.router.in_force.as_ref());
+        let same = |before: &Arc<Split>| asked.is_some_and(|a| a.traffic == before.traffic);
+        let before = self.router.before.as_ref().filter(|before| !same(before));
+        before.cloned().or_else(|| self.reported_split())
+    }
+
+    pub fn is_ready(&self, n: usize) -> bool {
+        let revision = &self.revisions[n];
+        let Some(process) = &revision.process else { return false };
+        let new = !self.is_old(n);
+        let fit = match revision.fate {
+            Fate::NeverReady | Fate::CrashLoop => false,
+            Fate::Well | Fate::Errs { .. } => true,
+            Fate::DiesUnderTraffic { .. } => !process.died_by(revision.fate, self.now),
+        };
+        fit && !process.died
+            && !process.never_ready
+            && self.now >= process.started_ms + u64::from(self.setting.ready_ms)
+            && self.now >= self.weather.flap_until[usize::from(new)]
+    }
+
+    /// Whether requests or streams have not ended.
+    pub fn in_flight(&self, n: usize) -> bool {
+        let Some(process) = &self.revisions[n].process else { return false };
+        let last = u64::from(self.setting.request_ms);
+        let ending = process.unrouted_ms.is_some_and(|t| self.now < t + last);
+        self.weight(n) > 0 || (ending && !process.streams_ended)
+    }
+
+    /// Whether the revision belongs to the release in force.
+    pub fn is_old(&self, n: usize) -> bool {
+        let current = self.store.current();
+        let id = &self.revisions[n].id;
+        current.is_some_and(|(_, built)| built.revisions.iter().flatten().any(|r| r == id))
+    }
+}
+
+impl Process {
+    pub fn new(wanted: u32, now: u64, never_ready: bool) -> Self {
+        Self {
+            wanted,
+            started_ms: now,
+            never_ready,
+            died: false,
+            full_since_ms: None,
+            warm_until_ms: None,
+            unrouted_ms: None,
+            streams_ended: false,
+        }
+    }
+
+    fn died_by(&self, fate: Fate, now: u64) -> bool {
+        let Fate::DiesUnderTraffic { after_ms } = fate else { return false };
+        self.died || self.full_since_ms.is_some_and(|t| now >= t + u64::from(after_ms))
+    }
+}
