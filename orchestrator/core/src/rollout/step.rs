@@ -202,14 +202,14 @@ fn operator(state: &mut State, intent: &Intent, now: u64) {
 }
 
 fn promote(state: &mut State, full: bool, now: u64) {
+    if state.paused || state.at_gate().is_some() {
+        // Time spent waiting for a person does not count for the deadline.
+        state.began_ms += now.saturating_sub(state.phase_ms);
+    }
     state.paused = false;
     state.inconclusive = None;
     let idle = state.outstanding.is_empty();
     let last = state.spec.steps.len() - 1;
-    if state.at_gate().is_some() {
-        // Time spent waiting for a person does not count for the deadline.
-        state.began_ms += now.saturating_sub(state.phase_ms);
-    }
     match state.phase {
         Phase::Holding(n) | Phase::Shifting(n) | Phase::Regaining(n)
             if full && n < last && idle =>

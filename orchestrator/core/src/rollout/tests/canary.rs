@@ -79,6 +79,21 @@ fn a_gate_waits_for_a_person_even_past_the_deadline() {
 }
 
 #[test]
+fn a_person_who_takes_longer_than_the_deadline_still_decides() {
+    let late = 3_600_000;
+    let mut inconclusive = holding(0);
+    let undecided = Event::Inconclusive { reason: "nothing was counted".into() };
+    (inconclusive, _) = step(inconclusive, &undecided, 1);
+    for waiting in [inconclusive, says(holding(0), Intent::Pause, 1)] {
+        let promoted = says(waiting, Intent::Promote { full: false }, late);
+        assert_eq!((promoted.phase, promoted.paused), (Phase::Shifting(1), false));
+        let (shifting, _) = step(promoted, &Event::Done, late + 1);
+        // The edge has not reported the new weight yet.
+        assert_eq!(assess(&shifting, Some(&ready(split(10))), late + 1), None);
+    }
+}
+
+#[test]
 fn promote_skips_a_step_and_full_skips_all() {
     let next = says(holding(0), Intent::Promote { full: false }, 1);
     assert_eq!(next.phase, Phase::Shifting(1));
