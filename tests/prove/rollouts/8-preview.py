@@ -3,7 +3,7 @@
 
 Each policy has one kind of release: as good as the old one, or with one fault from its first request on; the
 time until it is promoted or turned back is compared, median with median. Those that never come to that end
-count as taking for ever, as in the preview. POLICIES, ROLLOUTS and PARALLEL bound the run (defaults: 20, 30, 6).
+count as taking for ever, as in the preview. POLICIES, ROLLOUTS and PARALLEL bound the run (defaults: 20, 30, 8).
 """
 
 import json
@@ -20,7 +20,7 @@ from harness import SEED, finish, release, say  # noqa: E402
 
 POLICIES = int(os.environ.get("POLICIES", "20"))
 ROLLOUTS = int(os.environ.get("ROLLOUTS", "30"))
-PARALLEL = int(os.environ.get("PARALLEL", "6"))
+PARALLEL = int(os.environ.get("PARALLEL", "8"))
 PREVIEW_RUNS = 1000
 TOLERANCE = 0.2
 # The preview takes latencies to spread like this.
@@ -28,7 +28,7 @@ BEHAVIOUR = {"SPECIMEN_ERRORS": 0.01, "SPECIMEN_P50_MS": 20, "SPECIMEN_SPREAD": 
 PREVIEWED = ["--error-rate", "1%", "--latency-p50", "20"]
 ROLLOUT = {"steps": [{"weight": 50}], "watch": "0s", "deadline": "10m"}
 # A median beyond says more about the patience of the machine than about the preview; below, windows are too coarse.
-LEAST_SECONDS, MOST_SECONDS = 6, 45
+LEAST_SECONDS, MOST_SECONDS = 6, 35
 KINDS = {
     "healthy": {},
     "errors 5x": {"SPECIMEN_FAULT_ERRORS": 0.05},
@@ -43,7 +43,7 @@ def drawn(chance):
     weights = sorted(chance.sample([5, 10, 20, 30, 40, 50, 60], chance.choice([1, 2, 3])))
     steps = [{"weight": weight, "pause": f"{chance.choice([0, 2, 5, 10])}s"} for weight in weights]
     return {
-        "rps": chance.choice([40, 60, 80, 120]),
+        "rps": chance.choice([60, 100, 150, 200]),
         "sets": [
             flow(steps),
             f"rollout.analysis.interval={chance.choice(['1s', '2s'])}",
