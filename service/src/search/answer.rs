@@ -27,6 +27,8 @@ const WITH_NEIGHBOURS: usize = 30;
 const NEIGHBOUR_SHARE: f64 = 0.4;
 /// Two words that share less are not the same word misspelt.
 const ALIKE: f64 = 0.5;
+/// Memories that may have a word misspelt: each of them is read.
+const SPELT: u32 = 120;
 const SAMPLE: u32 = 2000;
 const SAMPLE_LIFE: Duration = Duration::from_secs(60);
 const SMALL_SAMPLE_LIFE: Duration = Duration::from_secs(1);
@@ -234,8 +236,7 @@ async fn spelt_alike(
         return Ok(Vec::new());
     }
     pairs.truncate(48);
-    let candidates =
-        repository.with_grams(tenant, filter.clone(), pairs, (BUDGET / 4.0) as u32).await?;
+    let candidates = repository.with_grams(tenant, filter.clone(), pairs, SPELT).await?;
     let ids = candidates.iter().map(|candidate| candidate.id).collect();
     let texts: HashMap<Uuid, String> = repository
         .by_ids(tenant, ids, filter.now)

@@ -7,7 +7,7 @@ use super::tiers;
 use crate::memory::{Memory, Moment};
 use crate::search::Sample;
 use crate::store::StoreError;
-use crate::store::rows::{MemoryRow, columns};
+use crate::store::rows::MemoryRow;
 use crate::tenant::Tenant;
 
 /// Half of the sample is the newest, half begins at a random id: UUIDs of version 7 begin with a
@@ -40,25 +40,15 @@ pub(super) async fn by_ids(
     ids: Vec<Uuid>,
     now: Moment,
 ) -> Result<Vec<Memory>, StoreError> {
-    let mut found = Vec::with_capacity(ids.len());
-    // One statement an id would be a round trip each.
-    for some in ids.chunks(16) {
-        let mut query = sqlx::query_as(concat!(
-            "SELECT ",
-            columns!(),
-            " FROM memories WHERE tenant = $1 AND valid_to IS NULL \
-              AND (expires_at IS NULL OR expires_at > $2) AND id IN \
-              ($3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)"
-        ))
-        .bind(tenant.name())
-        .bind(now.0);
-        for place in 0..16 {
-            query = query.bind(some.get(place).copied().unwrap_or(Uuid::nil()));
-        }
-        let rows: Vec<MemoryRow> = query.fetch_all(&mut *on).await?;
-        for row in rows {
-            found.push(row.memory()?);
-        }
+    if ids.is_empty() {
+        return Ok(Vec::new());
     }
-    Ok(found)
+    // One statement, however many: a statement an id would be a round trip each.
+    let rows: Vec<MemoryRow> = sqlx::query_as(dialect::BY_IDS)
+        .bind(tenant.name())
+        .bind(now.0)
+        .bind(dialect::all_of(ids))
+        .fetch_all(on)
+        .await?;
+    rows.into_iter().map(MemoryRow::memory).collect()
 }

@@ -17,6 +17,13 @@ pub(super) const LOCKED: &str = concat!(
     " FROM memories WHERE tenant = $1 AND id = $2 AND (expires_at IS NULL OR expires_at > $3) \
       FOR UPDATE"
 );
+/// The live ones among some ids.
+pub(super) const BY_IDS: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM memories WHERE tenant = $1 AND valid_to IS NULL \
+      AND (expires_at IS NULL OR expires_at > $2) AND id = ANY($3)"
+);
 /// What an access changes. Skipped while somebody else changes it: one access more or less.
 pub(super) const TOUCHED: &str = "SELECT tier, importance, strength, strength_at, access_count \
      FROM memories WHERE tenant = $1 AND id = $2 FOR UPDATE SKIP LOCKED";
@@ -32,6 +39,11 @@ pub(super) const REMOVE_UNSEEN: &str = "DELETE FROM memories WHERE (tenant, id) 
 pub(super) const REMOVE_OLD_KEYS: &str = "DELETE FROM idempotency_keys WHERE (tenant, key) IN \
      (SELECT tenant, key FROM idempotency_keys WHERE created_at <= $1 ORDER BY created_at LIMIT $2 \
       FOR UPDATE SKIP LOCKED)";
+
+/// Ids, as `BY_IDS` takes them.
+pub(super) fn all_of(ids: Vec<Uuid>) -> Vec<Uuid> {
+    ids
+}
 
 pub(super) async fn insert(
     on: &mut Connection,

@@ -18,6 +18,14 @@ pub(super) const LOCKED: &str = concat!(
     columns!(),
     " FROM memories WHERE tenant = $1 AND id = $2 AND (expires_at IS NULL OR expires_at > $3)"
 );
+/// The live ones among some ids.
+pub(super) const BY_IDS: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM memories WHERE tenant = $1 AND valid_to IS NULL \
+      AND (expires_at IS NULL OR expires_at > $2) \
+      AND id IN (SELECT unhex(value) FROM json_each($3))"
+);
 /// What an access changes.
 pub(super) const TOUCHED: &str = "SELECT tier, importance, strength, strength_at, access_count \
      FROM memories WHERE tenant = $1 AND id = $2";
@@ -30,6 +38,12 @@ pub(super) const REMOVE_UNSEEN: &str = "DELETE FROM memories WHERE number IN \
       AND (valid_to IS NULL OR valid_to < $1) LIMIT $2)";
 pub(super) const REMOVE_OLD_KEYS: &str = "DELETE FROM idempotency_keys WHERE (tenant, key) IN \
      (SELECT tenant, key FROM idempotency_keys WHERE created_at <= $1 ORDER BY created_at LIMIT $2)";
+
+/// Ids, as `BY_IDS` takes them.
+pub(super) fn all_of(ids: Vec<Uuid>) -> String {
+    let ids: Vec<String> = ids.iter().map(|id| id.simple().to_string()).collect();
+    serde_json::to_string(&ids).unwrap_or_default()
+}
 
 pub(super) async fn insert(
     on: &mut Connection,
@@ -229,7 +243,6 @@ pub(super) async fn around(
     tenant: &Tenant,
     ids: &[Uuid],
 ) -> Result<Vec<(Uuid, Uuid)>, StoreError> {
-    let ids: Vec<String> = ids.iter().map(|id| id.simple().to_string()).collect();
     let rows: Vec<(Uuid, Option<Uuid>, Option<Uuid>)> = sqlx::query_as(
         "SELECT m.id, \
          (SELECT p.id FROM memories p WHERE p.tenant = $1 AND p.subject = m.subject AND p.id < m.id \
@@ -239,7 +252,7 @@ pub(super) async fn around(
          FROM json_each($2) w JOIN memories m ON m.tenant = $1 AND m.id = unhex(w.value)",
     )
     .bind(tenant.name())
-    .bind(serde_json::to_string(&ids).unwrap_or_default())
+    .bind(all_of(ids.to_vec()))
     .fetch_all(on)
     .await?;
     Ok(rows
