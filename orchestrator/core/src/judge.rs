@@ -12,6 +12,7 @@ mod policy;
 mod proportion;
 pub mod recorded;
 pub mod slots;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod verdict;
@@ -26,6 +27,9 @@ pub use policy::{Analysis, Errors, Latency, OnInconclusive, Prometheus, RatioQue
 pub use verdict::{Acceptance, Alarm, Lack, Lacking, Metric, Verdict};
 use wealth::Schedule;
 pub use window::{Compared, Counts, Ratio, Sides, Slower, Window};
+
+/// An alarm shows counts of between once and twice this time: what a fault did, not what was before it.
+const RECENT_MS: u64 = 120_000;
 
 /// Holds evidence about the components of one rollout. The same windows in the same order give the
 /// same judge.
@@ -80,12 +84,16 @@ impl Judge {
             self.ignored += 1;
             return;
         }
+        let mark = self.end_ms.is_none_or(|end| end / RECENT_MS < window.end_ms / RECENT_MS);
         self.end_ms = Some(window.end_ms);
         self.windows += 1;
         let due = self.schedule.due(window.end_ms);
         let empty = Sides::default();
         for (name, component) in &mut self.components {
             component.start(due);
+            if mark {
+                component.mark();
+            }
             self.refused += component.take(window.components.get(name).unwrap_or(&empty));
         }
         if self.alarm.is_none() {

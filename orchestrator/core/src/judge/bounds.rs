@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::hypergeometric::MOST_UNITS;
+use super::tally::add;
 use super::window::{Ratio, Slower};
 
 /// One window's latencies of both sides, checked.
@@ -140,11 +141,6 @@ impl Totals {
         }
         None
     }
-}
-
-fn add(sum: &mut Ratio, counts: Ratio) {
-    sum.of = sum.of.saturating_add(counts.of);
-    sum.bad = sum.bad.saturating_add(counts.bad);
 }
 
 #[cfg(test)]

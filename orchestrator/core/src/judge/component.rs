@@ -63,6 +63,13 @@ impl Component {
         self.ratios.values_mut().for_each(|ratio| ratio.start(stake));
     }
 
+    /// What came before the last mark but one is not shown with an alarm.
+    pub fn mark(&mut self) {
+        self.errors.tally.mark();
+        self.latency.iter_mut().for_each(Latency::mark);
+        self.ratios.values_mut().for_each(|ratio| ratio.tally.mark());
+    }
+
     /// Takes a window's counts; gives how many of them cannot be and were left out.
     pub fn take(&mut self, sides: &Sides) -> u64 {
         let Sides { canary, stable } = sides;
@@ -88,25 +95,26 @@ impl Component {
         for (metric, proportion) in self.proportions() {
             let (evidence, bound) = (proportion.worse(schedule), self.alarm_bound(&metric));
             if evidence >= bound {
-                let (canary, stable) = (proportion.canary, proportion.stable);
+                let [canary, stable] = proportion.tally.recent();
                 return Some(Crossed { metric, evidence, bound, canary, stable, bounds_us: None });
             }
         }
         let latency = self.latency.as_ref()?;
         let (evidence, bound) = (latency.worse(schedule), self.other_bound);
         let pair = latency.worst().filter(|_| evidence >= bound)?;
+        let [canary, stable] = pair.tally.recent();
         Some(Crossed {
             metric: Metric::Latency,
             evidence,
             bound,
-            canary: pair.canary,
-            stable: pair.stable,
+            canary,
+            stable,
             bounds_us: Some((pair.canary_us, pair.stable_us)),
         })
     }
 
     pub fn lacks(&self, bound: f64, min_requests: u64) -> Vec<Lacking> {
-        let requests = self.errors.canary.of;
+        let requests = self.errors.tally.canary.of;
         if requests == 0 {
             return vec![Lacking::Windows];
         }
@@ -153,8 +161,8 @@ impl Component {
         }
         ComponentEvidence {
             alone: self.alone,
-            canary: self.side(|p| p.canary, |sums| sums.canary),
-            stable: self.side(|p| p.stable, |sums| sums.stable),
+            canary: self.side(|p| p.tally.canary, |sums| sums.canary),
+            stable: self.side(|p| p.tally.stable, |sums| sums.stable),
             metrics,
         }
     }

@@ -12,6 +12,7 @@ use super::bounds::{Latencies, Sums, Totals};
 use super::hypergeometric::{Odds, Table};
 use super::policy::Analysis;
 use super::proportion::odds;
+use super::tally::Tally;
 use super::wealth::{Forgetful, Restarted, Schedule};
 use super::window::{Ratio, Slower};
 
@@ -66,8 +67,7 @@ pub struct Pair {
     pub canary_us: u64,
     worse: Restarted<5>,
     better: Forgetful<3>,
-    pub canary: Ratio,
-    pub stable: Ratio,
+    pub tally: Tally,
 }
 
 impl Latency {
@@ -86,6 +86,10 @@ impl Latency {
 
     pub fn start(&mut self, stake: f64) {
         self.cash += stake;
+    }
+
+    pub fn mark(&mut self) {
+        self.pairs.iter_mut().for_each(|pair| pair.tally.mark());
     }
 
     /// Takes a window's counts; `false` when they cannot be.
@@ -112,8 +116,8 @@ impl Latency {
         }
         let worth = |pair: &Pair| {
             let sums = Ratio {
-                of: pair.canary.of.saturating_add(pair.stable.of),
-                bad: pair.canary.bad.saturating_add(pair.stable.bad),
+                of: pair.tally.canary.of.saturating_add(pair.tally.stable.of),
+                bad: pair.tally.canary.bad.saturating_add(pair.tally.stable.bad),
             };
             share(sums).is_some_and(|s| (WORTH_A_BET.0..=WORTH_A_BET.1).contains(&s))
         };
@@ -147,7 +151,7 @@ impl Latency {
                 // A nearer counterpart than was known: what was gained stays gained.
                 Ok(index) => {
                     let pair = &mut self.pairs[index];
-                    (pair.canary_us, pair.canary) = (canary_us, canary);
+                    (pair.canary_us, pair.tally.canary) = (canary_us, canary);
                 }
                 Err(index) => {
                     let pair = Pair {
@@ -155,8 +159,7 @@ impl Latency {
                         canary_us,
                         worse: Restarted::new(),
                         better: Forgetful::new(self.ln_most),
-                        canary,
-                        stable,
+                        tally: Tally::of(canary, stable),
                     };
                     self.pairs.insert(index, pair);
                 }
@@ -198,14 +201,12 @@ impl Pair {
             self.worse.multiply(&under.ln_ratios(0, 1));
             self.better.multiply(&under.ln_ratios(6, 7));
         }
-        for (sum, counts) in [(&mut self.canary, canary), (&mut self.stable, stable)] {
-            sum.of = sum.of.saturating_add(counts.of);
-            sum.bad = sum.bad.saturating_add(counts.bad);
-        }
+        self.tally.add(canary, stable);
     }
 
     fn demanded(&self) -> bool {
-        let (Some(canary), Some(stable)) = (share(self.canary), share(self.stable)) else {
+        let (Some(canary), Some(stable)) = (share(self.tally.canary), share(self.tally.stable))
+        else {
             return false;
         };
         canary.max(stable) >= DEMANDED.0 && canary.min(stable) <= DEMANDED.1

@@ -2,6 +2,7 @@
 
 use super::hypergeometric::{MOST_UNITS, Odds, Table};
 use super::policy::Analysis;
+use super::tally::Tally;
 use super::wealth::{Forgetful, Restarted, Schedule};
 use super::window::Ratio;
 
@@ -29,8 +30,7 @@ pub struct Proportion {
     better: Forgetful<3>,
     /// Bets that it is within the budget.
     within: Forgetful<3>,
-    pub canary: Ratio,
-    pub stable: Ratio,
+    pub tally: Tally,
 }
 
 impl Proportion {
@@ -45,8 +45,7 @@ impl Proportion {
             worse: Restarted::new(),
             better: Forgetful::new(ln_most),
             within: Forgetful::new(ln_most),
-            canary: Ratio::default(),
-            stable: Ratio::default(),
+            tally: Tally::default(),
         }
     }
 
@@ -57,7 +56,7 @@ impl Proportion {
     /// Takes a window's counts; `false` when they cannot be. `alone`: there is no stable release.
     pub fn take(&mut self, canary: Ratio, stable: Ratio, alone: bool) -> bool {
         let Some(table) = Table::new(canary, stable) else { return false };
-        if self.canary.of.saturating_add(canary.of) > MOST_UNITS * 1_000 {
+        if self.tally.canary.of.saturating_add(canary.of) > MOST_UNITS * 1_000 {
             return false;
         }
         if alone {
@@ -70,8 +69,7 @@ impl Proportion {
         }
         let within = WITHIN.map(|k| k * self.budget);
         self.within.multiply(&bernoulli(canary, self.budget, &within));
-        self.canary = sum(self.canary, canary);
-        self.stable = sum(self.stable, stable);
+        self.tally.add(canary, stable);
         true
     }
 
@@ -82,7 +80,7 @@ impl Proportion {
     /// Evidence against "much worse than the stable side *and* over the budget": the mean of the evidence against
     /// either, which is an e-process when both hold. Without a stable side only the budget speaks.
     pub fn better(&self) -> f64 {
-        if self.stable.of == 0 {
+        if self.tally.stable.of == 0 {
             self.within.value()
         } else {
             0.5 * (self.better.value() + self.within.value())
@@ -107,10 +105,6 @@ pub fn odds(worse: (f64, &[f64; 5]), better: (f64, &[f64; 3])) -> Odds<10> {
 fn bernoulli<const K: usize>(counts: Ratio, null: f64, alternatives: &[f64; K]) -> [f64; K] {
     let (bad, good) = (counts.bad as f64, (counts.of - counts.bad) as f64);
     alternatives.map(|p| bad * (p / null).ln() + good * ((1.0 - p) / (1.0 - null)).ln())
-}
-
-fn sum(a: Ratio, b: Ratio) -> Ratio {
-    Ratio { of: a.of.saturating_add(b.of), bad: a.bad.saturating_add(b.bad) }
 }
 
 #[cfg(test)]
