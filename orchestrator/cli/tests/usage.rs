@@ -294,6 +294,10 @@ fn completions_and_man_pages_are_made() {
     assert!(text(&project.run(&["man"]).stdout).contains(".TH neuroca-deploy"));
     assert!(project.run(&["man", "--out", "man"]).status.success());
     assert!(project.path().join("man/neuroca-deploy-rollback.1").is_file());
+    assert!(project.path().join("man/neuroca-deploy-rollout-abort.1").is_file());
+    let pages = std::fs::read_dir(project.path().join("man")).expect("there").flatten();
+    let of_help = pages.filter(|p| p.file_name().to_string_lossy().contains("-help-")).count();
+    assert_eq!(of_help, 0, "a page for each command is enough");
 }
 
 #[test]

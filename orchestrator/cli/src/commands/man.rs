@@ -24,7 +24,8 @@ pub struct Man {
 
 impl Man {
     pub fn run(self, ctx: &Context) -> Result {
-        let mut command = args::command();
+        // `help COMMAND` says the same as the command's own page.
+        let mut command = args::command().disable_help_subcommand(true);
         command.build();
         match &self.out {
             None => {
