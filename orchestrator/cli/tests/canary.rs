@@ -173,6 +173,8 @@ fn without_traffic_there_is_no_verdict_and_a_person_decides() {
         assert!(stderr.contains("inconclusive"), "{stderr}");
         assert!(stderr.contains("rollout promote") && stderr.contains("rollout abort"), "{stderr}");
         assert_eq!(canary_weight(&hello), Some(30), "no data moves no weight");
+        let status = hello.json(&["rollout", "status", "development"]);
+        assert_eq!(status["paused"], true, "{status}");
         hello.expect(0, &["rollout", word, "development"]);
         until("the end", || hello.json(&["rollout", "status", "development"])["running"] == false);
         assert_eq!(hello.answer(), answer);

@@ -62,6 +62,12 @@ impl<'a> Driver<'a> {
             if self.take_intents(&mut state).await? {
                 continue;
             }
+            // After the intents: the person may have answered already.
+            if let Some(reason) = state.waits_for_a_person(self.ports.clock.now_ms())
+                && self.options.leave_to_a_person
+            {
+                return Err(EngineError::Undecided { reason });
+            }
             if let Some(effect) = state.outstanding.front().filter(|_| !state.paused).cloned() {
                 self.perform(&mut state, effect).await?;
                 continue;
@@ -163,11 +169,6 @@ impl<'a> Driver<'a> {
             return Err(EngineError::Interrupted { waits_for: state.waits_for() });
         }
         let spent = self.ports.clock.now_ms().saturating_sub(self.since_ms);
-        if let Some(reason) = state.waits_for_a_person(self.ports.clock.now_ms())
-            && self.options.leave_to_a_person
-        {
-            return Err(EngineError::Undecided { reason });
-        }
         match self.options.timeout {
             Some(limit) if u128::from(spent) >= limit.as_millis() => {
                 Err(EngineError::TimedOut { waits_for: state.waits_for() })

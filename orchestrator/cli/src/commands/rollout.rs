@@ -12,13 +12,13 @@ use serde_json::json;
 use crate::commands::preview::Preview;
 use crate::context::Context;
 use crate::deploy::ended;
-use crate::drive::{Manner, Task, drive};
+use crate::drive::{Driven, Manner, Task, drive};
 use crate::error::{Exit, Failure, Result};
 use crate::intents::{Running, leave, running, until_ended};
 use crate::output::progress::Progress;
 use crate::output::rollout::{block, phase_name};
 use crate::output::when;
-use crate::site::Site;
+use crate::site::{Site, is_detached};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -127,7 +127,7 @@ impl What {
                     leave(&site, store, &intent, which.reason.clone()).await?;
                     match open.holder {
                         Some(_) => taken_up(ctx, &site, store, "promote").await,
-                        None => go_on(ctx, &site, store, &open).await,
+                        None => go_on(ctx, &site, store, &open, "promote").await,
                     }
                 }
                 What::Abort(_) => {
@@ -209,7 +209,7 @@ async fn watch(ctx: &Context, site: &Site, store: &dyn StateStore, first: Runnin
     }
     progress.end();
     match outcome(site, store).await? {
-        Some(outcome) => ended(ctx, site, &plan, crate::drive::Driven::Ended(outcome), began),
+        Some(outcome) => ended(ctx, site, &plan, Driven::Ended(outcome), began),
         None => Ok(Exit::Done),
     }
 }
@@ -239,19 +239,38 @@ async fn resume(
     open: &Running,
     which: &Which,
 ) -> Result {
-    leave(site, store, &Intent::Resume, which.reason.clone()).await?;
+    // A process that only drives on without a terminal must not end a pause: nobody has said so.
+    if !is_detached() {
+        leave(site, store, &Intent::Resume, which.reason.clone()).await?;
+    }
     match open.holder {
         Some(_) => taken_up(ctx, site, store, "resume").await,
-        None => go_on(ctx, site, store, open).await,
+        None => go_on(ctx, site, store, open, "resume").await,
     }
 }
 
-/// Drives the rollout from here.
-async fn go_on(ctx: &Context, site: &Site, store: &dyn StateStore, open: &Running) -> Result {
+/// Drives the rollout from here, unless somebody else was quicker to do so.
+async fn go_on(
+    ctx: &Context,
+    site: &Site,
+    store: &dyn StateStore,
+    open: &Running,
+    word: &str,
+) -> Result {
     let began = when::now_ms();
     let manner = Manner { lock_wait: Duration::from_secs(1), ..Manner::default() };
-    let driven = drive(ctx, site, store, Task::Resume, &manner).await?;
-    ended(ctx, site, &open.plan, driven, began)
+    let failure = match drive(ctx, site, store, Task::Resume, &manner).await {
+        Ok(driven) => return ended(ctx, site, &open.plan, driven, began),
+        Err(failure) => failure,
+    };
+    match running(site, store).await? {
+        Some(_) if failure.exit == Exit::Locked => taken_up(ctx, site, store, word).await,
+        Some(_) => Err(failure),
+        None => match outcome(site, store).await? {
+            Some(outcome) => ended(ctx, site, &open.plan, Driven::Ended(outcome), began),
+            None => Err(failure),
+        },
+    }
 }
 
 /// Waits until whoever drives has taken up what was left.
