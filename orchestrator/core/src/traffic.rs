@@ -33,7 +33,8 @@ pub struct Traffic {
     pub fault: Option<Fault>,
     /// What hits both sides.
     pub incidents: Vec<Incident>,
-    /// Clients that stay on one side; without them each request goes where it happens to go.
+    /// Clients that stay on one side; without them each request goes where it happens to go. With
+    /// them only errors are counted, no latency.
     pub clients: Option<Clients>,
 }
 

@@ -96,7 +96,7 @@ impl fmt::Display for Factor {
 }
 
 macro_rules! as_text {
-    ($name:ident, $example:literal, $pattern:literal) => {
+    ($name:ident, $types:tt, $example:literal, $pattern:literal) => {
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
                 s.collect_str(self)
@@ -113,15 +113,15 @@ macro_rules! as_text {
             }
             fn json_schema(_: &mut SchemaGenerator) -> Schema {
                 json_schema!({
-                    "type": ["string", "number"], "pattern": $pattern, "examples": [$example]
+                    "type": $types, "pattern": $pattern, "examples": [$example]
                 })
             }
         }
     };
 }
 
-as_text!(Percent, "0.5%", r"^[0-9]+(\.[0-9]+)? ?%$");
-as_text!(Factor, "1.15", r"^[0-9]+(\.[0-9]+)?$");
+as_text!(Percent, "string", "0.5%", r"^[0-9]+(\.[0-9]+)? ?%$");
+as_text!(Factor, ["string", "number"], "1.15", r"^[0-9]+(\.[0-9]+)?$");
 
 #[cfg(test)]
 mod tests {

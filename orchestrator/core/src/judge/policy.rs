@@ -24,9 +24,11 @@ pub struct Analysis {
     /// Most chance of turning back a release that is not worse than tolerated, over all looks,
     /// metrics and components together.
     pub alpha: Percent,
-    /// Most chance of giving all of the traffic to a release that fails what `errors` and `latency`
-    /// demand for promotion. For a smaller weight less is at stake and less is asked: the chance
-    /// of wrongly going on to `w` percent is at most `beta` to the power of `w`/100.
+    /// Most chance of giving all of the traffic to a release that must not have it: one whose errors
+    /// are above `errors.budget` and whose odds of an error are `errors.not_worse` times the old
+    /// one's or more; or one that `latency.not_worse` rules out. For a smaller weight `w` less
+    /// is at stake and less is asked: there the chance is `beta` to the power of the square of
+    /// `w`/100 (at the default 0.83 for 25 %, 0.47 for 50 %), and what protects is the alarm.
     pub beta: Percent,
     /// Time after which the judge starts afresh beside what it knows, so that a fault which comes
     /// late is seen nearly as soon as an early one.
