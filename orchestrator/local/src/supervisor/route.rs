@@ -86,7 +86,8 @@ impl Supervisor {
         for tls in
             table::listeners(&settings.edge, &self.project()).iter().filter_map(|l| l.tls.as_ref())
         {
-            neuroca_deploy_edge::check_certificate(tls).map_err(|error| TargetError::Refused(error.to_string()))?;
+            neuroca_deploy_edge::check_certificate(tls)
+                .map_err(|error| TargetError::Refused(error.to_string()))?;
         }
         Ok(())
     }
