@@ -238,6 +238,8 @@ def main():
     bin_dir = release("neuroca-deploy", "neuroca-service", "neuroca-load")
     done, batches = [], []
     with Project(bin_dir, settings=SETTINGS) as project:
+        # A driver that nobody waits for may need a moment to give the lock back.
+        project.environ["NEUROCA_DEPLOY_LOCK_TIMEOUT"] = "5s"
         project.apply(QUICK)
         project.apply(*settings_of(0), QUICK)
         timeline = Timeline(project)
