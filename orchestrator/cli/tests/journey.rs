@@ -436,6 +436,8 @@ fn the_processes_can_be_replaced_and_stopped_and_started() {
             .as_object()
             .is_some_and(|r| r.values().any(|r| r["ready"] == 1))
     });
+    // Ready is the process; the edge is told a moment later.
+    until("an answer", || hello.is_answering());
     assert_eq!(hello.answer(), "one");
     let (stdout, _) = hello.expect(0, &["logs", "development"]);
     assert!(stdout.contains("listening as one"), "{stdout}");
