@@ -43,11 +43,23 @@ impl Shown {
     fn interrupt(mut self) -> String {
         use std::os::unix::process::ExitStatusExt;
         assert!(self.child.try_wait().expect("a child").is_none(), "it goes on: {}", self.text());
-        signal(&self.child, Signal::INT);
+        // A job in the background of a shell without a terminal ignores Ctrl-C, and so do its children.
+        let (asked, exit) = match ignores_interrupts() {
+            false => (Signal::INT, (130, 2)),
+            true => (Signal::TERM, (143, 15)),
+        };
+        signal(&self.child, asked);
         let end = self.child.wait().expect("it ends");
-        assert!(end.code() == Some(130) || end.signal() == Some(2), "{end}");
+        assert!(end.code() == Some(exit.0) || end.signal() == Some(exit.1), "{end}");
         self.text()
     }
+}
+
+fn ignores_interrupts() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask & (1 << (2 - 1)) != 0
 }
 
 #[test]
