@@ -122,7 +122,7 @@ impl Part {
         }
         let Some((calm, costs)) = without_neutral_faults(&script) else { return };
         let key = hash_of(&calm);
-        if self.calm.len() > 100_000 {
+        if self.calm.len() > 20_000 {
             self.calm.clear();
         }
         let (expected, took_ms) = self.calm.entry(key).or_insert_with(|| {

@@ -12,8 +12,9 @@ use neuroca_deploy_core::config::model::{
 use neuroca_deploy_core::config::units::Millis;
 use neuroca_deploy_core::digest::Digest;
 use neuroca_deploy_core::judge::{Analysis, Errors, Latency, OnInconclusive};
-use neuroca_deploy_core::plan::{Base, Plan};
+use neuroca_deploy_core::plan::{Base, FORMAT, Plan};
 use neuroca_deploy_core::release::{ComponentRelease, Release, ReleaseId, RevisionId};
+use neuroca_deploy_core::rollout::Spec;
 
 use crate::script::{Change, Setting, Undecided, Way};
 
@@ -86,15 +87,21 @@ impl Made {
     }
 }
 
-type Plans = HashMap<(Option<Made>, Made, bool), Arc<Plan>>;
+type Specs = HashMap<(Option<Made>, Made, bool), Arc<Spec>>;
+
+/// Releases and specs that a thread keeps; some kilobytes each.
+const KEEPS: usize = 10_000;
 
 thread_local! {
     static RELEASES: RefCell<HashMap<Made, Arc<Built>>> = RefCell::default();
-    static PLANS: RefCell<Plans> = RefCell::default();
+    static SPECS: RefCell<Specs> = RefCell::default();
 }
 
 pub fn built(made: Made) -> Arc<Built> {
     RELEASES.with_borrow_mut(|all| {
+        if all.len() > KEEPS {
+            all.clear();
+        }
         all.entry(made)
             .or_insert_with(|| {
                 let release = release(made);
@@ -109,18 +116,29 @@ pub fn built(made: Made) -> Arc<Built> {
     })
 }
 
-/// The plan from one release to another; its base is filled in.
+/// The plan from one release to another. What it says to people is left out: it takes longer than
+/// the whole history.
 pub fn plan(base: Base, from: Option<&Built>, to: &Built, rollback: bool) -> Plan {
-    let plan = PLANS.with_borrow_mut(|all| {
-        all.entry((from.map(|b| b.made), to.made, rollback))
-            .or_insert_with(|| {
-                let old = from.map(|b| &b.release);
-                let desired = to.release.clone();
-                Arc::new(Plan::new(Base::default(), old, desired, rollback, &|_| None))
-            })
-            .clone()
+    Plan {
+        format: FORMAT,
+        project: to.release.project.clone(),
+        environment: to.release.environment.clone(),
+        base,
+        release: to.release.clone(),
+        changes: Vec::new(),
+        rollout: spec(from, to, rollback),
+    }
+}
+
+pub fn spec(from: Option<&Built>, to: &Built, rollback: bool) -> Spec {
+    let spec = SPECS.with_borrow_mut(|all| {
+        if all.len() > KEEPS {
+            all.clear();
+        }
+        let new = || Arc::new(Spec::new(from.map(|b| &b.release), &to.release, rollback));
+        all.entry((from.map(|b| b.made), to.made, rollback)).or_insert_with(new).clone()
     });
-    Plan { base, ..Plan::clone(&plan) }
+    Spec::clone(&spec)
 }
 
 fn component(part: usize, made: Made) -> Component {

@@ -128,7 +128,8 @@ fn fault(random: &mut Rng, boundaries: u32) -> Fault {
     let what = match random.u32(..52) {
         0..8 => What::Crash { successor_ms: pick(random, &[0, short, long]) },
         8..10 => What::Stall { ms: pick(random, &[short, long, 8_000 + long]) },
-        10..12 => What::TakeOver,
+        10 => What::TakeOver,
+        11 => What::OldPlan,
         12 => What::Second { wait_ms: long },
         13 => What::Interrupt { successor_ms: short },
         14..16 => What::RequestLost,

@@ -63,7 +63,8 @@ const PATIENCE_MS: u64 = 6_000;
 pub fn play(script: &Script, how: Play) -> Played {
     let world = Arc::new(Mutex::new(World::new(script, how.tell)));
     world.lock().expect("one thread").journals = how.tell.then(Vec::new);
-    let stage = Stage { world: world.clone(), mutation: how.mutation, runs: Vec::new() };
+    let stage =
+        Stage { world: world.clone(), mutation: how.mutation, runs: Vec::new(), before: None };
     stage.play(script);
     let mut world = world.lock().expect("one thread");
     Played {
@@ -84,6 +85,8 @@ struct Stage {
     world: Arc<Mutex<World>>,
     mutation: Option<Mutation>,
     runs: Vec<(usize, Run)>,
+    /// The plan of the release before.
+    before: Option<Arc<Plan>>,
 }
 
 impl Stage {
@@ -122,7 +125,9 @@ impl Stage {
             if in_force.as_ref().is_some_and(|b| Some(&b.id) != before.as_ref().map(|b| &b.id)) {
                 before = in_force;
             }
-            self.drive(Arc::new(plan));
+            let plan = Arc::new(plan);
+            self.drive(plan.clone());
+            self.before = Some(plan);
             let broken = self.world(|w| {
                 let last = w.store.history.last().map(|(_, outcome)| outcome.word());
                 w.ended.extend(last);
@@ -192,14 +197,16 @@ impl Stage {
 
     fn start_due(&mut self, plan: &Arc<Plan>) {
         while let Some((driver, start)) = self.world(World::next_start) {
+            let plan = match start {
+                Start::OldPlan => self.before.as_ref().unwrap_or(plan),
+                Start::Apply { .. } | Start::Resume { .. } => plan,
+            };
             let port = Port { world: self.world.clone(), driver };
             let (stop, leaves) = self.world(|w| (w.drivers[driver].stop.clone(), w.setting.leaves));
-            // Whoever goes on after that is a person, and waits.
-            let first = matches!(start, Start::Apply { .. });
             let run = match self.mutation {
-                None => drive(port, leaves && first, start, plan.clone(), stop),
+                None => drive(port, leaves, start, plan.clone(), stop),
                 Some(mutation) => {
-                    drive(Mutated::new(port, mutation), leaves && first, start, plan.clone(), stop)
+                    drive(Mutated::new(port, mutation), leaves, start, plan.clone(), stop)
                 }
             };
             self.runs.push((driver, run));
@@ -215,7 +222,10 @@ fn drive<P: Target + StateStore + Clock + Metrics + Reporter + 'static>(
     stop: Arc<std::sync::atomic::AtomicBool>,
 ) -> Run {
     Box::pin(async move {
-        let (Start::Apply { wait_ms } | Start::Resume { wait_ms }) = start;
+        let wait_ms = match start {
+            Start::Apply { wait_ms } | Start::Resume { wait_ms } => wait_ms,
+            Start::OldPlan => 500,
+        };
         let options = Options {
             holder: "a driver".into(),
             lock_wait: Duration::from_millis(wait_ms.into()),
@@ -225,7 +235,9 @@ fn drive<P: Target + StateStore + Clock + Metrics + Reporter + 'static>(
         };
         let ports = Ports { target: &port, store: &port, clock: &port, metrics: &port };
         match start {
-            Start::Apply { .. } => apply(ports, &plan, &Who::default(), &options, &port).await,
+            Start::Apply { .. } | Start::OldPlan => {
+                apply(ports, &plan, &Who::default(), &options, &port).await
+            }
             Start::Resume { .. } => resume(ports, &options, &port).await,
         }
     })

@@ -6,11 +6,10 @@ use std::collections::{BTreeSet, HashSet};
 use neuroca_deploy_core::effect::{Effect, Outcome, Traffic};
 use neuroca_deploy_core::judge::{Counts, Sides, Window};
 use neuroca_deploy_core::observed::{Observed, RevisionObserved};
-use neuroca_deploy_core::plan::Base;
 use neuroca_deploy_core::rollout::{Event, Intent, Phase, Spec, State, assess, step};
 
 use crate::catalogue::{
-    DEADLINE_MS, DECIDE_WITHIN_MS, DRAIN_MS, Made, START_TIMEOUT_MS, STEPS, WATCH_MS, built, plan,
+    DEADLINE_MS, DECIDE_WITHIN_MS, DRAIN_MS, Made, START_TIMEOUT_MS, STEPS, WATCH_MS, built, spec,
 };
 use crate::coverage::{Coverage, Pair};
 use crate::script::{Change, Undecided, Way};
@@ -35,7 +34,7 @@ fn specs() -> Vec<Spec> {
             let first =
                 Made { way, steps, on_inconclusive, hooks, warm, versions, replicas: 1, label: 0 };
             let old = built(first);
-            specs.push(plan(Base::default(), None, &old, false).rollout);
+            specs.push(spec(None, &old, false));
             let changes = [
                 Change::Everything,
                 Change::OnlyWorker,
@@ -45,8 +44,8 @@ fn specs() -> Vec<Spec> {
             ];
             for change in changes {
                 let new = built(first.next(change, 1));
-                specs.push(plan(Base::default(), Some(&old), &new, false).rollout);
-                specs.push(plan(Base::default(), Some(&new), &old, true).rollout);
+                specs.push(spec(Some(&old), &new, false));
+                specs.push(spec(Some(&new), &old, true));
             }
         }
     }

@@ -147,6 +147,8 @@ pub enum What {
     Second {
         wait_ms: u32,
     },
+    /// Somebody applies the plan of the release before.
+    OldPlan,
     /// Ctrl-C.
     Interrupt {
         successor_ms: u32,
@@ -242,7 +244,11 @@ impl What {
     pub fn is_neutral(self) -> bool {
         !matches!(
             self,
-            What::Flap { .. } | What::ClockJumps { .. } | What::Operator(_) | What::BothErr { .. }
+            What::Flap { .. }
+                | What::ClockJumps { .. }
+                | What::Operator(_)
+                | What::BothErr { .. }
+                | What::OldPlan
         )
     }
 

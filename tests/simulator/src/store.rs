@@ -6,7 +6,7 @@ use std::sync::Arc;
 use neuroca_deploy_core::effect::Outcome;
 use neuroca_deploy_core::journal::Record;
 use neuroca_deploy_core::judge::Window;
-use neuroca_deploy_core::plan::Plan;
+use neuroca_deploy_core::plan::{Base, Plan};
 use neuroca_deploy_core::rollout::{Intent, State};
 
 use crate::catalogue::Built;
@@ -65,14 +65,31 @@ pub struct Facts {
     pub silent: bool,
     pub canary_requests: u64,
     pub canary_errors: u64,
+    /// Of the new one, while the old one answered as well.
+    pub beside_requests: u64,
+    pub beside_errors: u64,
+    pub stable_requests: u64,
     pub stable_errors: u64,
 }
 
 impl Facts {
+    /// Whether anybody can see that the new release is worse.
+    pub fn is_worse(&self) -> bool {
+        self.beside_requests >= 100
+            && self.beside_errors * 2 > self.beside_requests
+            && self.stable_requests >= 100
+            && self.stable_errors == 0
+    }
+
     pub fn count(&mut self, window: &Window) {
         for sides in window.components.values() {
             self.canary_requests += sides.canary.requests;
             self.canary_errors += sides.canary.errors;
+            if sides.stable.requests > 0 {
+                self.beside_requests += sides.canary.requests;
+                self.beside_errors += sides.canary.errors;
+            }
+            self.stable_requests += sides.stable.requests;
             self.stable_errors += sides.stable.errors;
         }
     }
@@ -186,6 +203,10 @@ impl World {
 
     pub fn begin_journal(&mut self, driver: usize, plan: Plan) -> i64 {
         self.check_is_heard(driver);
+        let current = self.store.current().map(|(n, built)| (n, built.id.clone()));
+        if Base::from(current) != plan.base {
+            self.violate(crate::Rule::OnlyFreshPlans, |_| "a plan of before is begun".into());
+        }
         let id = &plan.rollout.release;
         let built = self.releases.iter().find(|b| b.id == *id).expect("a known release").clone();
         let seq = self.seq;

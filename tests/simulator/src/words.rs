@@ -98,6 +98,7 @@ impl World {
             What::Second { wait_ms } => {
                 format!("somebody runs the same command, and waits {wait_ms} ms for the lock")
             }
+            What::OldPlan => "somebody applies the plan of the release before".into(),
             What::Interrupt { .. } => "Ctrl-C".into(),
             What::RequestLost => "the next request to the target will be lost".into(),
             What::AnswerLost => "the answer to the next request will be lost".into(),

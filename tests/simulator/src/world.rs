@@ -130,6 +130,8 @@ pub struct Counts {
 pub enum Start {
     /// The same command again.
     Apply { wait_ms: u32 },
+    /// The command of the release before, in another terminal.
+    OldPlan,
     /// Whatever was interrupted.
     Resume { wait_ms: u32 },
 }
@@ -286,6 +288,7 @@ impl World {
                 self.store.break_lock();
                 self.starts.push((self.now, Start::Resume { wait_ms: 0 }));
             }
+            What::OldPlan => self.starts.push((self.now, Start::OldPlan)),
             What::Second { wait_ms } => self.starts.push((self.now, Start::Apply { wait_ms })),
             What::Interrupt { successor_ms } => {
                 if let Some(driver) = victim {

@@ -2,7 +2,7 @@
 
 use neuroca_deploy_core::config::model::Strategy;
 use neuroca_deploy_core::effect::{Effect, Hook, Traffic};
-use neuroca_deploy_core::rollout::Phase;
+use neuroca_deploy_core::rollout::{Phase, State};
 use neuroca_deploy_engine::ports::TargetError;
 
 use super::Rule;
@@ -26,6 +26,10 @@ impl World {
                     w.words_of_effect(effect)
                 )
             });
+        }
+        let paused = |s: &State| s.paused && !s.is_turning_back();
+        if self.store.journal.as_ref().is_some_and(|j| paused(j.state())) {
+            self.violate(Rule::PausedDoNothing, |w| w.words_of_effect(effect));
         }
         match effect {
             Effect::Route { traffic } => self.check_route(traffic),

@@ -46,6 +46,7 @@ impl World {
         match &outcome {
             Outcome::Deployed => self.check_deployed(&journal),
             Outcome::Failed { reason } if reason.contains("everything was left as it was") => {
+                self.check_left(&journal);
                 self.left_as_it_was = true;
             }
             // Whoever comes after that finds what was left.
@@ -87,6 +88,21 @@ impl World {
                     format!("{} has {to} % of its traffic, the old one {from} %", m.component)
                 });
             }
+        }
+    }
+
+    /// Going back may fail, but not for want of trying.
+    fn check_left(&mut self, journal: &Journal) {
+        if self.left_as_it_was || self.run.refuses == Some(Refuses::Start) {
+            return;
+        }
+        let leaving = journal.state().spec.moves.iter().filter_map(|m| m.leaving());
+        let gone = leaving.filter_map(|id| self.find(id));
+        let mut gone = gone.filter(|n| self.revisions[*n].process.is_none());
+        if let Some(n) = gone.next() {
+            self.violate(Rule::TurnedBackMeansBack, |w| {
+                format!("{} was not started again", w.name_of(n))
+            });
         }
     }
 

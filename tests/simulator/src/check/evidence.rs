@@ -81,6 +81,10 @@ impl World {
                 });
             }
         }
+        if counted && state.verdict.is_none() && journal.facts.is_worse() {
+            let facts = journal.facts;
+            self.violate(Rule::WorseIsTurnedBack, |_| format!("counted were {facts:?}"));
+        }
         if verdict && state.verdict.is_none() {
             self.violate(Rule::WorseIsNeverDeployed, |_| {
                 "a verdict against the release was forgotten".into()
@@ -208,7 +212,11 @@ impl World {
         }
         let facts = &journal.facts;
         let exposed = facts.canary_requests >= MIN_REQUESTS;
-        let worse = facts.canary_errors * 2 > facts.canary_requests && facts.stable_errors == 0;
+        let worse = facts.is_worse();
+        let asked = look.split.as_ref().is_none_or(|s| Some(&s.traffic) == state.asked.as_ref());
+        if !asked {
+            return Some((rule, "the router reports another split".into()));
+        }
         (state.spec.is_judged(n) && (!exposed || worse))
             .then(|| (rule, format!("counted were {facts:?}")))
     }
