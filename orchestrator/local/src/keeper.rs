@@ -5,6 +5,7 @@
 
 pub(crate) mod client;
 mod edge;
+mod home;
 mod protocol;
 mod pulse;
 mod record;
@@ -26,6 +27,7 @@ pub(crate) use remains::are_there as has_remains;
 pub(crate) use sockets::send as hand_over;
 pub(crate) use start::{is_there, run};
 
+use crate::home::Home;
 use crate::layout::StateDir;
 use crate::process_id::ProcessId;
 use edge::EdgeProcess;
@@ -70,6 +72,7 @@ pub(crate) struct Keeper {
     edge_due: Due,
     next_edge: u64,
     upgrades: u64,
+    home: Home,
     /// Whether a service manager started it and starts it again; see `local supervise`.
     service: bool,
     ending: bool,
@@ -112,6 +115,7 @@ impl Keeper {
         while !self.ending {
             self.reap();
             self.feel_pulses();
+            self.look_after_home()?;
             self.look_after_supervisor();
             self.look_after_edge();
             self.wait();

@@ -7,6 +7,7 @@ pub mod artifacts;
 mod client;
 pub mod control;
 mod edge_process;
+mod home;
 mod keeper;
 pub mod kill_point;
 pub mod layout;

@@ -29,6 +29,7 @@ use neuroca_deploy_engine::ports::StoreError;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use crate::home::Home;
 use crate::layout::StateDir;
 use crate::process_id::ProcessId;
 use crate::processes::own_executable;
@@ -111,6 +112,7 @@ pub fn run(state: StateDir, api: UnixListener) -> Result<(), SupervisorError> {
 async fn keep_a_keeper(supervisor: &Arc<Supervisor>) {
     const LOOK: std::time::Duration = std::time::Duration::from_secs(1);
     let (mut missing, mut stopped) = (0, false);
+    let home = Home::of(&supervisor.state);
     while !*supervisor.stopping.borrow() {
         tokio::time::sleep(LOOK).await;
         // Whoever started this process is the keeper; a stopped one can be neither asked nor missed.
@@ -124,7 +126,9 @@ async fn keep_a_keeper(supervisor: &Arc<Supervisor>) {
             stopped = false;
         }
         // The lock is held to the very end of a keeper that stops everything.
-        missing = if keeper::is_there(&supervisor.state) { 0 } else { missing + 1 };
+        // Where the directory was removed there is none to look for, and another one is not this one's.
+        let is_missing = home.is_there(&supervisor.state) && !keeper::is_there(&supervisor.state);
+        missing = if is_missing { missing + 1 } else { 0 };
         if missing >= 2 && !*supervisor.stopping.borrow() {
             tracing::warn!("the keeper is gone; starting another");
             let started = own_executable().map_err(|e| e.to_string()).and_then(|exe| {

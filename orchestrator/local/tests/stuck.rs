@@ -50,6 +50,36 @@ async fn components_are_stopped_though_no_supervisor_can_come_up() {
 }
 
 #[tokio::test]
+async fn what_lost_its_state_directory_ends_and_touches_nothing_at_its_place() {
+    let machine = Machine::new().await;
+    let mut deaf = machine.server("one");
+    deaf.drain = common::millis(300);
+    let release = machine.release(&[("api", deaf)]);
+    machine.deploy(&release).await;
+    let (component, _) = machine.who();
+    let status = control::status(&machine.state).expect("running");
+    let edges = status.edges.iter().map(|e| e.pid);
+    let supervisor = status.supervisor.map(|s| s.pid);
+    let all: Vec<i32> =
+        [status.keeper.pid, component].into_iter().chain(edges).chain(supervisor).collect();
+    // Moved rather than removed at once, which would race with what is being written.
+    std::fs::rename(machine.state.path(), machine.folder.path().join("removed")).expect("moved");
+    // Somebody begins anew at the same place.
+    let again = neuroca_deploy_local::StateDir::create(machine.state.path()).expect("made");
+    let other = std::os::unix::net::UnixListener::bind(again.supervisor_socket()).expect("bound");
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    let lives = |pid: &i32| neuroca_deploy_local::process_id::ProcessId::of(*pid).is_some();
+    while all.iter().any(lives) {
+        let left: Vec<&i32> = all.iter().filter(|pid| lives(pid)).collect();
+        assert!(std::time::Instant::now() < until, "{left:?} of {all:?} are left");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    assert!(machine.get("/").is_err(), "nobody listens");
+    assert!(again.supervisor_socket().exists(), "it is not theirs");
+    drop(other);
+}
+
+#[tokio::test]
 async fn what_lost_its_keeper_is_found_and_stopped() {
     let machine = Machine::new().await;
     let release = machine.release(&[("api", machine.server("one"))]);

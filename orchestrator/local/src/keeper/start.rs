@@ -17,6 +17,7 @@ use super::edge::EdgeProcess;
 use super::record::{self, Handed};
 use super::sockets::{self, Sockets};
 use super::{Due, Keeper, KeeperFailed, Supervised, end, io as failed, signals};
+use crate::home::Home;
 use crate::layout::StateDir;
 use crate::process_id::ProcessId;
 use crate::processes::own_executable;
@@ -135,6 +136,7 @@ fn new(
     let highest = crate::supervisor::edge_numbers(&state).into_iter().max().unwrap_or(0);
     let next_edge = edges.iter().map(|e| e.number).max().unwrap_or(0).max(highest) + 1;
     Ok(Keeper {
+        home: Home::of(&state),
         state,
         lock,
         control,
