@@ -15,7 +15,7 @@ from harness import REPO, SEED, finish, release, say  # noqa: E402
 
 HISTORIES = int(os.environ.get("HISTORIES", "1000000"))
 # Some seeds give the same course of events; as many as that are played on top.
-SPARE = HISTORIES // 20
+SPARE = HISTORIES // 12
 MINUTES = 10
 # Histories within which a mutation has to be noticed.
 WITHIN = 20_000

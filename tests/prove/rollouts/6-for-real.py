@@ -20,7 +20,8 @@ GOOD = int(os.environ.get("GOOD", "100"))
 BAD = int(os.environ.get("BAD", "50"))
 PARALLEL = int(os.environ.get("PARALLEL", "3"))
 RPS = 400
-BEHAVIOUR = {"SPECIMEN_ERRORS": 0.005, "SPECIMEN_P50_MS": 10, "SPECIMEN_SPREAD": 0.5}
+# Slow enough that what a fault adds is more than what a busy machine does.
+BEHAVIOUR = {"SPECIMEN_ERRORS": 0.005, "SPECIMEN_P50_MS": 40, "SPECIMEN_SPREAD": 0.5}
 # The judge's own constants are the defaults; only its patience and its window are shorter.
 ROLLOUT = {
     "steps": [{"weight": 10, "pause": "6s"}, {"weight": 50, "pause": "6s"}],

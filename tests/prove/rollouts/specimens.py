@@ -62,7 +62,7 @@ class Specimens(Project):
         """A release to compare with, whatever there was before."""
         self.apply(*self.next(), "rollout.strategy=blue_green", "rollout.steps=[]", "rollout.watch=0s")
 
-    def load(self, rps, connections=64, timeout_ms=10_000):
+    def load(self, rps, connections=256, timeout_ms=10_000):
         """Constant load, from enough connections for the requests that are slow or hang."""
         words = ["--rate", rps, "--h1-connections", connections, "--h2-connections", 0,
                  "--post-fraction", 0, "--get-path", "/", "--timeout-ms", timeout_ms]  # fmt: skip
@@ -106,6 +106,7 @@ def seen(code, rollout, report, version):
         "last_answer_after_verdict_s": last,
         "canary_answers": answered and answered["responses"] + answered["failed"],
         "requests": report["requests"],
+        "p50_ms": report["latency_ms"]["p50"],
         "failed": report["failed"],
         "failed_by_kind": report["failed_by_kind"],
         "reason": next((event["error"][:400] for event in rollout.events if event.get("kind") == "error"), None),
