@@ -10,7 +10,7 @@ use crate::coverage::Coverage;
 use crate::generate::script;
 use crate::history::{Play, play};
 use crate::mutation::Mutation;
-use crate::script::{Fate, Script, What};
+use crate::script::{Fate, Refuses, Script, What};
 use crate::store::LOCK_GOOD_MS;
 use crate::world::hash_of;
 
@@ -152,7 +152,9 @@ fn without_neutral_faults(script: &Script) -> Option<(Script, u64)> {
     });
     let costs: u64 = costs.sum();
     let timed = |fate| matches!(fate, Fate::DiesUnderTraffic { after_ms } if after_ms > 0);
-    let by_time = script.runs.iter().any(|run| timed(run.fate));
+    // Whether streams have to be ended depends on how long nobody looked.
+    let by_time =
+        script.runs.iter().any(|run| timed(run.fate) || run.refuses == Some(Refuses::EndStreams));
     (neutral && !script.faults.is_empty() && costs < DECIDE_WITHIN_MS && !by_time)
         .then(|| (Script { faults: Vec::new(), ..script.clone() }, costs))
 }

@@ -16,6 +16,7 @@ use neuroca_deploy_core::plan::{Base, FORMAT, Plan};
 use neuroca_deploy_core::release::{ComponentRelease, Release, ReleaseId, RevisionId};
 use neuroca_deploy_core::rollout::Spec;
 
+pub use crate::open::START_TIMEOUT_MS;
 use crate::script::{Change, Setting, Undecided, Way};
 
 /// Times of every release here, in milliseconds.
@@ -25,7 +26,6 @@ pub const DECIDE_WITHIN_MS: u64 = 16_000;
 pub const MIN_REQUESTS: u64 = 20;
 pub const DRAIN_MS: u64 = 1_000;
 pub const DEADLINE_MS: u64 = 60_000;
-pub const START_TIMEOUT_MS: u64 = 16_000;
 pub const WARM_MS: u64 = 30_000;
 
 /// The components, by which everything here is indexed.

@@ -18,14 +18,40 @@ pub fn script(seed: u64) -> Script {
     let some = pick(random, &[0, 1, 1, 2, 2, 3, 3, 4, 5, 7]);
     let mut faults: Vec<Fault> = (0..some).map(|_| fault(random, boundaries)).collect();
     for n in 0..faults.len() {
-        // Operators do not come alone: what one said the next one takes back.
-        let Fault { place, what: What::Operator(_) } = faults[n] else { continue };
-        if one_in(random, 2) {
-            let second = Place { later_ms: place.later_ms + random.u32(0..400), ..place };
-            faults.push(Fault { place: second, what: What::Operator(wish(random)) });
-        }
+        let fault = faults[n].clone();
+        accompany(random, &fault, &mut faults);
     }
     Script { setting, runs, faults }
+}
+
+/// What seldom happens by chance, and often in life: things that come together.
+fn accompany(random: &mut Rng, fault: &Fault, faults: &mut Vec<Fault>) {
+    let Fault { place, what } = *fault;
+    let mut add = |what, boundaries, later_ms| {
+        let boundary = place.boundary + boundaries;
+        let later_ms = place.later_ms + later_ms;
+        faults.push(Fault { place: Place { boundary, later_ms }, what });
+    };
+    match what {
+        // What one operator said the next one takes back.
+        What::Operator(_) if one_in(random, 2) => {
+            add(What::Operator(wish(random)), 0, random.u32(0..400));
+        }
+        // Nobody drove for a while, and then everybody is there.
+        What::Crash { successor_ms: 15_000.. } => {
+            let since = random.u32(15_000..17_000);
+            match random.u32(..5) {
+                0 | 1 => add(What::Operator(wish(random)), 0, since),
+                2 => add(What::Crash { successor_ms: since }, random.u32(1..8), 0),
+                3 => add(What::Flap { side: Side::Old, ms: 3_000 }, 0, 14_000),
+                _ => {}
+            }
+        }
+        What::CountsGone { .. } if one_in(random, 3) => {
+            add(What::Operator(wish(random)), random.u32(0..4), 0);
+        }
+        _ => {}
+    }
 }
 
 fn pick<T: Clone>(random: &mut Rng, choices: &[T]) -> T {
@@ -36,25 +62,28 @@ fn one_in(random: &mut Rng, n: u32) -> bool {
     random.u32(..n) == 0
 }
 
+/// How many kinds of releases there are: making one costs more than a history, so each is used often.
+const SHAPES: u64 = 64;
+
 fn setting(random: &mut Rng) -> Setting {
+    let shape = &mut Rng::with_seed(random.u64(..SHAPES));
+    let ways = [Way::Canary, Way::Canary, Way::Canary, Way::BlueGreen, Way::Recreate];
+    let undecided = [Undecided::Pause, Undecided::Pause, Undecided::Promote, Undecided::Rollback];
     Setting {
-        way: pick(random, &[Way::Canary, Way::Canary, Way::Canary, Way::BlueGreen, Way::Recreate]),
-        steps: random.u8(..STEPS),
-        on_inconclusive: pick(
-            random,
-            &[Undecided::Pause, Undecided::Pause, Undecided::Promote, Undecided::Rollback],
-        ),
+        way: pick(shape, &ways),
+        steps: shape.u8(..STEPS),
+        on_inconclusive: pick(shape, &undecided),
+        web: shape.bool(),
+        worker: shape.bool(),
+        hooks: shape.bool(),
+        warm: shape.bool(),
         requests: pick(random, &[0, 40, 200, 200, 200, 200]),
         decision: pick(
             random,
             &[Wish::Promote, Wish::Promote, Wish::PromoteFully, Wish::Abort, Wish::Rollback],
         ),
         leaves: one_in(random, 3),
-        web: one_in(random, 2),
-        worker: one_in(random, 2),
-        hooks: one_in(random, 2),
         installed: !one_in(random, 5),
-        warm: random.bool(),
         ready_ms: random.u32(0..900),
         request_ms: pick(random, &[0, 300, 900, 5_000]) + random.u32(0..100),
         effect_ms: random.u32(0..40),
@@ -78,7 +107,12 @@ fn run(random: &mut Rng, n: usize) -> Run {
         Change::Back,
         Change::Back,
     ];
-    let usual = if n == 0 { 8 } else { 10 };
+    // There is nothing to go back to at first; the third release is one of a few kinds.
+    let usual = match n {
+        0 => &changes[..8],
+        1 => &changes[..],
+        _ => &changes[6..],
+    };
     let refuses = [
         Refuses::Artifact,
         Refuses::Secrets,
@@ -98,7 +132,7 @@ fn run(random: &mut Rng, n: usize) -> Run {
     let fates =
         [Fate::NeverReady, Fate::CrashLoop, Fate::DiesUnderTraffic { after_ms }, errs, errs];
     Run {
-        change: pick(random, &changes[..usual]),
+        change: pick(random, usual),
         fate: if one_in(random, 3) { pick(random, &fates) } else { Fate::Well },
         old_returns: !one_in(random, 8),
         refuses: one_in(random, 6).then(|| pick(random, &refuses)),
@@ -125,8 +159,8 @@ fn fault(random: &mut Rng, boundaries: u32) -> Fault {
     let short = random.u32(1..1_500);
     let long = random.u32(1..16_000);
     let side = if random.bool() { Side::New } else { Side::Old };
-    let what = match random.u32(..52) {
-        0..8 => What::Crash { successor_ms: pick(random, &[0, short, long]) },
+    let what = match random.u32(..55) {
+        0..8 => What::Crash { successor_ms: pick(random, &[0, short, long, 15_000 + short]) },
         8..10 => What::Stall { ms: pick(random, &[short, long, 8_000 + long]) },
         10 => What::TakeOver,
         11 => What::OldPlan,
@@ -147,7 +181,7 @@ fn fault(random: &mut Rng, boundaries: u32) -> Fault {
         29 => What::ClockJumps { ms: random.i32(-20_000..70_000) },
         30..45 => What::Operator(wish(random)),
         45 => What::RouterForgets,
-        46 => What::CountsGone { ms: if one_in(random, 4) { 90_000 } else { long } },
+        46 | 52..55 => What::CountsGone { ms: pick(random, &[short, short, long, 90_000]) },
         47 => What::CountsEmpty { ms: long },
         48 => What::CountsLate { ms: long },
         49 => What::CountsAgain { ms: long },

@@ -19,8 +19,8 @@ use crate::check::{EndState, Rule, Violation};
 use crate::coverage::Coverage;
 use crate::mutation::{Mutated, Mutation};
 use crate::ports::Port;
-use crate::script::{Change, Fate, Script, Wish};
-use crate::world::{Driver, NEVER, Process, Split, Start, World};
+use crate::script::{Change, Fate, Script};
+use crate::world::{Process, Split, Start, World};
 
 pub use crate::check::EndState as End;
 
@@ -56,8 +56,6 @@ type Run = Pin<Box<dyn Future<Output = Result<Outcome, EngineError>>>>;
 const DRIVERS_MAX: usize = 40;
 /// Longer than any release may take, in simulated milliseconds.
 const RUN_MAX_MS: u64 = 600_000;
-/// A paused rollout is resumed by somebody after so long.
-const PATIENCE_MS: u64 = 6_000;
 
 /// Plays a script to its end, or to the first violation.
 pub fn play(script: &Script, how: Play) -> Played {
@@ -271,80 +269,5 @@ impl World {
         self.router.in_force = Some(Arc::new(split));
         self.store.history.push((built.clone(), Outcome::Deployed));
         built
-    }
-
-    fn is_awake(&mut self, driver: usize) -> bool {
-        let now = self.now;
-        let driver = &mut self.drivers[driver];
-        if driver.wake_at > now || driver.stalled_until > now {
-            return driver.killed;
-        }
-        driver.wake_at = NEVER;
-        true
-    }
-
-    fn next_start(&mut self) -> Option<(usize, Start)> {
-        let n = self.starts.iter().position(|(at, _)| *at <= self.now)?;
-        let (_, start) = self.starts.remove(n);
-        self.drivers.push(Driver::new(self.now));
-        Some((self.drivers.len() - 1, start))
-    }
-
-    fn buried(&mut self, driver: usize) {
-        self.drivers[driver].alive = false;
-        self.tell(|w| format!("{} is dead", w.who(driver)));
-    }
-
-    /// A driver's command has returned.
-    fn left(&mut self, driver: usize, result: &Result<Outcome, EngineError>) {
-        self.drivers[driver].alive = false;
-        self.tell(|w| match result {
-            Ok(outcome) => format!("{} returns: {}", w.who(driver), outcome.word()),
-            Err(error) => format!("{} returns: {error}", w.who(driver)),
-        });
-        if let Some(ms) = self.drivers[driver].successor_ms.filter(|_| self.store.journal.is_some())
-        {
-            self.starts.push((self.now + u64::from(ms), Start::Apply { wait_ms: 20_000 }));
-        }
-        let broken = match result {
-            Err(EngineError::Journal(error)) => Some(error.to_string()),
-            Err(EngineError::Stale { .. }) if self.store.journal.is_some() => {
-                Some("an interrupted plan is called stale".into())
-            }
-            _ => None,
-        };
-        if let Some(why) = broken {
-            self.violate(Rule::TheJournalIsTheState, |_| why);
-        }
-    }
-
-    /// Whoever paused comes back some time; where only a person can say how it goes on, one does.
-    fn lose_patience(&mut self) {
-        let Some(journal) = &self.store.journal else { return };
-        let state = journal.state();
-        let wish = match (state.paused, state.waits_for_a_person(NEVER)) {
-            (_, Some(_)) => self.setting.decision,
-            (true, None) => Wish::Resume,
-            (false, None) => {
-                self.paused_ms = None;
-                return;
-            }
-        };
-        let since = *self.paused_ms.get_or_insert(self.now);
-        let (intent, mut said) = (wish.intent(), self.store.wishes.iter());
-        if self.now > since + PATIENCE_MS && !said.any(|left| left.intent == intent) {
-            self.paused_ms = None;
-            self.tell(|_| format!("an operator says {}", intent.word()));
-            self.store.leave(intent, self.now);
-        }
-    }
-
-    fn words_of_standstill(&self) -> String {
-        match &self.store.journal {
-            Some(journal) => {
-                format!("it does not end; it waits for {}", journal.state().waits_for())
-            }
-            None => "drivers do not end".into(),
-        }
     }
 }

@@ -10,6 +10,12 @@ use crate::catalogue::INTERVAL_MS;
 use crate::script::Fate;
 use crate::world::World;
 
+/// What each revision answered in one interval.
+pub struct Interval {
+    end_ms: u64,
+    revisions: Vec<Counts>,
+}
+
 /// Intervals that the source remembers.
 const REMEMBERS: usize = 60;
 /// Percent of the requests that carry the header of a header route.
@@ -34,27 +40,30 @@ impl World {
         if self.next_window_ms > self.now {
             return;
         }
-        let compared = journal.state().spec.compared();
         while self.next_window_ms <= self.now {
             let end_ms = self.next_window_ms.saturating_add_signed(self.weather.clock_skew);
-            let window = self.window(end_ms, &compared);
-            self.windows.push_back(window);
-            if self.windows.len() > REMEMBERS {
-                self.windows.pop_front();
+            let revisions = (0..self.revisions.len()).map(|n| self.counts_of(n)).collect();
+            self.intervals.push_back(Interval { end_ms, revisions });
+            if self.intervals.len() > REMEMBERS {
+                self.intervals.pop_front();
             }
             self.next_window_ms += INTERVAL_MS;
         }
     }
 
-    fn window(&self, end_ms: u64, compared: &[Compared]) -> Window {
+    fn window(&self, interval: &Interval, compared: &[Compared]) -> Window {
+        let side = |id| {
+            let n = self.find(id)?;
+            // It was not there yet when that was counted.
+            interval.revisions.get(n).cloned()
+        };
         let mut components = BTreeMap::new();
         for pair in compared {
-            let side = |id| self.find(id).map_or_else(Counts::default, |n| self.counts_of(n));
-            let canary = side(&pair.canary);
-            let stable = pair.stable.as_ref().map_or_else(Counts::default, side);
+            let canary = side(&pair.canary).unwrap_or_default();
+            let stable = pair.stable.as_ref().and_then(side).unwrap_or_default();
             components.insert(pair.component.clone(), Sides { canary, stable });
         }
-        Window { end_ms, components }
+        Window { end_ms: interval.end_ms, components }
     }
 
     fn counts_of(&self, n: usize) -> Counts {
@@ -85,7 +94,7 @@ impl World {
     pub fn counted(
         &mut self,
         driver: usize,
-        _: &[Compared],
+        compared: &[Compared],
         after_ms: u64,
     ) -> Result<Vec<Window>, String> {
         self.count();
@@ -96,8 +105,8 @@ impl World {
             return Err(why);
         }
         let again = self.now < self.weather.counts.again_until;
-        let told = self.windows.iter().filter(|w| again || w.end_ms > after_ms);
-        let told: Vec<Window> = told.cloned().collect();
+        let told = self.intervals.iter().filter(|i| again || i.end_ms > after_ms);
+        let told: Vec<Window> = told.map(|i| self.window(i, compared)).collect();
         self.drivers[driver].windows.clone_from(&told);
         Ok(told)
     }

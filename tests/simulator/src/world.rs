@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use neuroca_deploy_core::effect::Traffic;
 use neuroca_deploy_core::journal::Record;
@@ -14,7 +14,9 @@ use neuroca_deploy_core::rollout::Spec;
 use crate::catalogue::{Built, PARTS};
 use crate::check::Violation;
 use crate::coverage::Coverage;
-use crate::script::{Fate, Fault, Run, Script, Setting, Side, What};
+use crate::faults::Weather;
+use crate::metrics::Interval;
+use crate::script::{Fate, Fault, Run, Script, Setting, What};
 use crate::store::Store;
 use crate::target::Request;
 
@@ -31,7 +33,7 @@ pub struct World {
     pub router: Router,
     pub requests: VecDeque<Request>,
     /// What was counted, oldest first; when the next interval ends.
-    pub windows: VecDeque<Window>,
+    pub intervals: VecDeque<Interval>,
     pub next_window_ms: u64,
     pub store: Store,
     pub drivers: Vec<Driver>,
@@ -49,8 +51,8 @@ pub struct World {
     pub paused_ms: Option<u64>,
     /// Drivers that will start: when, and how.
     pub starts: Vec<(u64, Start)>,
-    faults: VecDeque<Fault>,
-    due: Vec<(u64, What)>,
+    pub faults: VecDeque<Fault>,
+    pub due: Vec<(u64, What)>,
     pub boundary: u32,
     pub struck: u32,
     pub coverage: Coverage,
@@ -97,32 +99,6 @@ pub struct Router {
     pub before: Option<Arc<Split>>,
     /// What it was told and will do, in order.
     pub coming: VecDeque<(u64, Arc<Split>)>,
-}
-
-/// What strikes whoever calls next, or lasts until a time.
-#[derive(Default)]
-pub struct Weather {
-    pub requests: VecDeque<What>,
-    pub store_fails: Option<bool>,
-    pub look_late: Option<u32>,
-    pub blind_until: u64,
-    pub silent_until: u64,
-    pub stale_until: u64,
-    pub lag_until: u64,
-    pub flap_until: [u64; 2],
-    pub counts: Counts,
-    pub clock_skew: i64,
-}
-
-/// What is the matter with the counts, and until when.
-#[derive(Default)]
-pub struct Counts {
-    pub gone_until: u64,
-    pub empty_until: u64,
-    pub late_ms: Option<u32>,
-    pub again_until: u64,
-    pub absurd_until: u64,
-    pub both_err_until: u64,
 }
 
 /// How a driver starts.
@@ -179,7 +155,7 @@ impl World {
             revisions: Vec::new(),
             router: Router::default(),
             requests: VecDeque::new(),
-            windows: VecDeque::new(),
+            intervals: VecDeque::new(),
             next_window_ms: 0,
             store: Store::default(),
             drivers: Vec::new(),
@@ -243,83 +219,6 @@ impl World {
         let at = (self.now - 1_000_000) as f64 / 1_000.0;
         story.push(format!("{at:9.3} s  {}", line(self)));
         self.story = Some(story);
-    }
-
-    /// A moment at which a driver may be struck; true when it has to wait.
-    pub fn reach_boundary(&mut self, driver: usize) -> bool {
-        self.boundary += 1;
-        while let Some(fault) = self.faults.pop_front_if(|f| f.place.boundary <= self.boundary) {
-            match fault.place.later_ms {
-                0 => self.strike(fault.what, Some(driver)),
-                ms => self.due.push((self.now + u64::from(ms), fault.what)),
-            }
-        }
-        self.check_always();
-        if self.drivers.iter().filter(|d| d.alive).count() > 1 {
-            // Two who act at once take turns.
-            let turn = self.now + 1;
-            let stalled = &mut self.drivers[driver].stalled_until;
-            *stalled = turn.max(*stalled);
-        }
-        self.drivers[driver].killed || self.drivers[driver].stalled_until > self.now
-    }
-
-    fn strike(&mut self, what: What, driver: Option<usize>) {
-        self.struck += 1;
-        self.note(hash_of(&what));
-        self.tell(|w| format!("! {}", w.words_of_fault(what)));
-        let holder = self.store.holder.map(|h| h.driver).filter(|d| self.drivers[*d].alive);
-        let victim = driver.or(holder);
-        let until = |ms: u32| self.now + u64::from(ms);
-        match what {
-            What::Crash { successor_ms } => {
-                if let Some(driver) = victim {
-                    self.drivers[driver].killed = true;
-                    self.starts.push((until(successor_ms), Start::Apply { wait_ms: 20_000 }));
-                }
-            }
-            What::Stall { ms } => {
-                if let Some(driver) = victim {
-                    let stalled = &mut self.drivers[driver].stalled_until;
-                    *stalled = (*stalled).max(self.now + u64::from(ms));
-                }
-            }
-            What::TakeOver => {
-                self.store.break_lock();
-                self.starts.push((self.now, Start::Resume { wait_ms: 0 }));
-            }
-            What::OldPlan => self.starts.push((self.now, Start::OldPlan)),
-            What::Second { wait_ms } => self.starts.push((self.now, Start::Apply { wait_ms })),
-            What::Interrupt { successor_ms } => {
-                if let Some(driver) = victim {
-                    self.drivers[driver].stop.store(true, Ordering::SeqCst);
-                    self.drivers[driver].successor_ms = Some(successor_ms);
-                }
-            }
-            What::RequestLost
-            | What::AnswerLost
-            | What::RequestTwice
-            | What::RequestLate { .. }
-            | What::AnswerLate { .. } => self.weather.requests.push_back(what),
-            What::StoreFails { written } => self.weather.store_fails = Some(written),
-            What::Blind { ms } => self.weather.blind_until = until(ms),
-            What::LookLate { ms } => self.weather.look_late = Some(ms),
-            What::RouterSilent { ms } => self.weather.silent_until = until(ms),
-            What::RouterStale { ms } => self.weather.stale_until = until(ms),
-            What::RouterLags { ms } => self.weather.lag_until = until(ms),
-            What::RouterForgets => self.forget_split(),
-            What::CountsGone { ms } => self.weather.counts.gone_until = until(ms),
-            What::CountsEmpty { ms } => self.weather.counts.empty_until = until(ms),
-            What::CountsLate { ms } => self.weather.counts.late_ms = Some(ms),
-            What::CountsAgain { ms } => self.weather.counts.again_until = until(ms),
-            What::CountsAbsurd { ms } => self.weather.counts.absurd_until = until(ms),
-            What::BothErr { ms } => self.weather.counts.both_err_until = until(ms),
-            What::Flap { side, ms } => {
-                self.weather.flap_until[usize::from(side == Side::New)] = until(ms);
-            }
-            What::ClockJumps { ms } => self.weather.clock_skew += i64::from(ms),
-            What::Operator(wish) => self.store.leave(wish.intent(), self.now),
-        }
     }
 
     /// Lets the time pass until something can happen; false when nothing ever will.

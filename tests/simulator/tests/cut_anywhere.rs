@@ -1,6 +1,8 @@
 //! Invariant 3: a driver killed at any boundary, and started again, ends where an uninterrupted
 //! one ends; and a journal cut after any record, and read again, gives the state that it stands for.
 
+use std::thread;
+
 use neuroca_deploy_core::journal::{Record, replay};
 use neuroca_deploy_core::rollout::{Phase, State, step};
 use neuroca_simulator::{
@@ -73,24 +75,34 @@ fn killed_at(script: &Script, boundary: u32, successor_ms: u32) -> Script {
     Script { faults: vec![fault], ..script.clone() }
 }
 
-#[test]
-fn a_killed_driver_converges_at_every_boundary() {
-    let mut kills = 0;
-    for calm in scenarios() {
-        let expected = play(&calm, Play::default());
-        assert_eq!(expected.violation, None, "{calm:?}");
-        for boundary in 1..=expected.boundaries {
-            // At once, and after so long that a split has to be given back first.
-            for successor_ms in [0, 15_500] {
-                let script = killed_at(&calm, boundary, successor_ms);
-                let played = play(&script, Play::default());
-                let place = format!("{boundary} of {}: {script:?}", expected.boundaries);
-                assert_eq!(played.violation, None, "{place}");
-                assert_eq!(played.end, expected.end, "{place}");
-                kills += 1;
-            }
+/// Kills the driver at each boundary, and tells how often that was.
+fn kill_everywhere(calm: &Script) -> u32 {
+    let expected = play(calm, Play::default());
+    assert_eq!(expected.violation, None, "{calm:?}");
+    for boundary in 1..=expected.boundaries {
+        // At once, and after so long that a split has to be given back first.
+        for successor_ms in [0, 15_500] {
+            let script = killed_at(calm, boundary, successor_ms);
+            let played = play(&script, Play::default());
+            let place = format!("{boundary} of {}: {script:?}", expected.boundaries);
+            assert_eq!(played.violation, None, "{place}");
+            assert_eq!(played.end, expected.end, "{place}");
         }
     }
+    2 * expected.boundaries
+}
+
+#[test]
+fn a_killed_driver_converges_at_every_boundary() {
+    let (even, odd): (Vec<_>, Vec<_>) =
+        scenarios().into_iter().enumerate().partition(|(n, _)| n % 2 == 0);
+    let kills = thread::scope(|scope| {
+        let halves = [even, odd];
+        let threads = halves.map(|half| {
+            scope.spawn(move || half.iter().map(|(_, calm)| kill_everywhere(calm)).sum::<u32>())
+        });
+        threads.map(|t| t.join().expect("each kill converges")).into_iter().sum::<u32>()
+    });
     assert!(kills > 8_000, "only {kills} boundaries were tried");
 }
 

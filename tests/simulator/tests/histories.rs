@@ -3,7 +3,7 @@
 
 use neuroca_simulator::{Campaign, campaign};
 
-const HISTORIES: u64 = 20_000;
+const HISTORIES: u64 = 100_000;
 
 #[test]
 fn invariants_hold_in_every_history() {

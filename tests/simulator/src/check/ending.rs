@@ -50,7 +50,7 @@ impl World {
                 self.left_as_it_was = true;
             }
             // Whoever comes after that finds what was left.
-            _ if self.left_as_it_was => {}
+            _ if self.left_as_it_was && crate::open::WHAT_WAS_LEFT_IS_NOT_KNOWN => {}
             _ => self.check_back(&journal),
         }
         if let Some(journals) = &mut self.journals {
@@ -69,7 +69,7 @@ impl World {
         let mut fates = serving.filter_map(|id| self.find(id)).map(|n| self.revisions[n].fate);
         let bad = fates.any(|fate| matches!(fate, Fate::Errs { percent: 50.. }));
         // When both fail alike nobody can tell.
-        let alike = self.weather.counts.both_err_until > 0;
+        let alike = facts.stable_errors > 0;
         if bad && !alike && spec.has_judge() && !facts.promoted && !facts.undecided {
             self.violate(Rule::WorseIsNeverDeployed, |_| "most of its answers are errors".into());
         }
