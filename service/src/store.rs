@@ -8,7 +8,9 @@ mod migrate;
 mod open;
 mod postgres;
 mod rows;
+mod spending;
 mod sqlite;
+mod turn;
 mod types;
 mod upkeep;
 
@@ -18,6 +20,7 @@ use uuid::Uuid;
 pub use admin::Admin;
 pub use migrate::{Migrated, MigrationStatus, migrate, rollback, status};
 pub use open::{OpenError, open};
+pub use spending::Spending;
 pub use types::{
     Access, Candidate, Changed, Created, Deleted, Edit, Evicted, Filter, Idempotency, NewMemories,
     Page, PoolState, Present, Receipt, Removed, StoreError, SubjectUse,
@@ -37,7 +40,7 @@ pub const KEY_LIFE_MILLIS: i64 = 24 * 60 * 60 * 1000;
 /// The port to a database of memories. A write that answered `Ok` survives a crash of the process
 /// and of the machine. Nothing of another tenant is seen or changed.
 #[async_trait]
-pub trait Repository: Upkeep + Admin {
+pub trait Repository: Upkeep + Admin + Spending {
     /// Writes memories, all or none, once per idempotency key.
     async fn create(&self, tenant: &Tenant, new: NewMemories) -> Result<Created, StoreError>;
     /// The memory of this id, unless it expired.

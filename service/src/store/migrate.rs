@@ -6,11 +6,11 @@
 use std::path::Path;
 use std::time::Duration;
 
-use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::migrate::{Migrate, MigrateError, Migrator};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
-use super::{StoreError, sqlite};
+use super::{StoreError, sqlite, turn};
 use crate::config::Database;
 use crate::schema::SchemaState;
 
@@ -99,10 +99,11 @@ pub async fn rollback(database: &Database) -> Result<Migrated, StoreError> {
             let mut connection = connect_sqlite(path).await?;
             let from = version(sqlite::schema_of(&mut connection).await?);
             refuse_newer(from, last.version)?;
-            let mut transaction = connection.begin_with("BEGIN EXCLUSIVE").await?;
-            SQLITE.undo(&mut *transaction, target).await.map_err(migration_error)?;
-            let to = version(sqlite::schema_of(&mut transaction).await?);
-            transaction.commit().await?;
+            let to = turn::with(&mut connection, path, turn::PATIENCE, async |on| {
+                SQLITE.undo(&mut *on, target).await.map_err(migration_error)?;
+                Ok(version(sqlite::schema_of(on).await?))
+            })
+            .await?;
             connection.close().await?;
             Ok(Migrated { from, to })
         }
@@ -135,12 +136,43 @@ async fn migrate_sqlite(path: &Path) -> Result<Migrated, StoreError> {
         })?;
     }
     let mut connection = connect_sqlite(path).await?;
-    let mut transaction = connection.begin_with("BEGIN EXCLUSIVE").await?;
-    let from = version(sqlite::schema_of(&mut transaction).await?);
-    SQLITE.run_direct(None, &mut *transaction, false).await.map_err(migration_error)?;
-    let to = version(sqlite::schema_of(&mut transaction).await?);
-    transaction.commit().await?;
+    // Most often a release changes no schema, and the one before it writes all the time: asking
+    // for the write lock then waits for nothing, and may wait in vain.
+    let done = match applied_sqlite(&mut connection).await? {
+        Some(version) => Migrated { from: version, to: version },
+        None => turn::with(&mut connection, path, turn::PATIENCE, run_sqlite).await?,
+    };
     connection.close().await?;
+    Ok(done)
+}
+
+/// The schema of the database if it has all that this binary carries. Only reads, which takes no
+/// lock that anybody waits for.
+async fn applied_sqlite(connection: &mut SqliteConnection) -> Result<Option<i64>, StoreError> {
+    // One snapshot: another process may be migrating.
+    let mut transaction = connection.begin().await?;
+    let Some(state) = sqlite::schema_of(&mut transaction).await? else { return Ok(None) };
+    let table = &SQLITE.table_name;
+    if transaction.dirty_version(table).await.map_err(migration_error)?.is_some() {
+        return Ok(None);
+    }
+    let applied = transaction.list_applied_migrations(table).await.map_err(migration_error)?;
+    for migration in SQLITE.iter().filter(|one| one.migration_type.is_up_migration()) {
+        match applied.iter().find(|one| one.version == migration.version) {
+            Some(same) if same.checksum == migration.checksum => {}
+            Some(_) => {
+                return Err(migration_error(MigrateError::VersionMismatch(migration.version)));
+            }
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(state.version))
+}
+
+async fn run_sqlite(on: &mut SqliteConnection) -> Result<Migrated, StoreError> {
+    let from = version(sqlite::schema_of(on).await?);
+    SQLITE.run_direct(None, on, false).await.map_err(migration_error)?;
+    let to = version(sqlite::schema_of(on).await?);
     Ok(Migrated { from, to })
 }
 
@@ -152,7 +184,7 @@ async fn connect_sqlite(path: &Path) -> Result<SqliteConnection, StoreError> {
     loop {
         match options.connect().await {
             Err(sqlx::Error::Database(error))
-                if tries < 100 && is_busy(error.code().as_deref()) =>
+                if tries < 100 && turn::is_busy(error.code().as_deref()) =>
             {
                 tries += 1;
                 tokio::time::sleep(Duration::from_millis(50)).await;
@@ -160,10 +192,6 @@ async fn connect_sqlite(path: &Path) -> Result<SqliteConnection, StoreError> {
             other => return Ok(other?),
         }
     }
-}
-
-fn is_busy(code: Option<&str>) -> bool {
-    code.and_then(|code| code.parse::<u32>().ok()).is_some_and(|code| code & 0xff == 5)
 }
 
 async fn migrate_postgres(options: &PgConnectOptions) -> Result<Migrated, StoreError> {
