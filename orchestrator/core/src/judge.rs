@@ -23,6 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use self::component::Component;
 pub use evidence::{ComponentEvidence, Evidence, MetricEvidence, Quantiles, SideEvidence};
+pub use latency::known_after_us;
 pub use policy::{Analysis, Errors, Latency, OnInconclusive, Prometheus, RatioQueries};
 pub use verdict::{Acceptance, Alarm, Lack, Lacking, Metric, Verdict};
 use wealth::Schedule;

@@ -54,7 +54,7 @@ pub struct Fault {
     pub error_rate: Option<f64>,
     /// Its latency, as a multiple.
     pub slower: f64,
-    /// It answers nothing any more; after a minute the edge gives each request up.
+    /// It answers nothing any more.
     pub hangs: bool,
 }
 

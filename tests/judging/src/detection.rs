@@ -1,5 +1,6 @@
 //! Figure 3: how soon a release that is worse is turned back.
 
+use neuroca_deploy_core::judge::slots::TOLD_AFTER_MS;
 use neuroca_deploy_core::judge::{Analysis, Counts, Judge, Sides, Verdict, Window};
 use neuroca_deploy_core::traffic::{Fault, Stream, Traffic};
 use serde::Serialize;
@@ -130,8 +131,13 @@ fn detect(judge: &Judge, case: &Case, runs: u32, from: u64) -> Found {
         };
         let fault = case.traffic.fault.map(|fault| Fault { onset_ms, ..fault });
         let traffic = Traffic { fault, ..case.traffic.clone() };
-        until_alarm(judge, &traffic, case.weights, onset_ms + PATIENCE_MS, seed)
-            .map_or(f64::INFINITY, |seen| (seen.at_ms as f64 - onset_ms as f64) / 1_000.0)
+        until_alarm(judge, &traffic, case.weights, onset_ms + PATIENCE_MS, seed).map_or(
+            f64::INFINITY,
+            |seen| match seen.at_ms <= onset_ms {
+                true => 0.0,
+                false => (seen.at_ms + TOLD_AFTER_MS - onset_ms) as f64 / 1_000.0,
+            },
+        )
     });
     let too_early = seconds.iter().filter(|s| **s <= 0.0).count();
     // A false alarm is no detection, and no quick one either.

@@ -28,8 +28,10 @@ fn a_worse_release_is_turned_back_in_time() {
 fn a_healthy_release_is_promoted_in_time_and_a_bad_one_is_not() {
     let figure = promotion::measure(40, 1);
     assert!(figure.pass, "{:#}", figure.result);
+    // `beta` promises less than one in twenty; of these eight one may be lucky.
     let bad = &case(&figure, "bad_1_to_3_percent_10_rps_in_all")["seconds"];
-    assert_eq!(bad["never"], bad["runs"], "{bad}");
+    let count = |name: &str| bad[name].as_u64().expect("a count");
+    assert!(count("never") + 1 >= count("runs"), "{bad}");
     let quick = &case(&figure, "without_errors_10_rps_in_all")["within_10_min"];
     assert!(quick["share"].as_f64() >= Some(0.9), "{quick}");
 }

@@ -31,15 +31,17 @@ const ROUNDING: f64 = 0.01;
 
 /// When it is known of a slot of time how many of its units were slower than a bound, counted from its end.
 ///
-/// Not the bound itself, but the next power of two seconds: the counts of the two bounds of a pair have to be
-/// about the same units. Were each bound counted as soon as it can be, then for a while at the
-/// end of an incident that both sides share, the canary's slow units would be counted and the
-/// stable side's would not.
+/// Not the bound itself, but half a second or the next power of two seconds: the counts of the two bounds of a
+/// pair have to be about the same units. Were each bound counted as soon as it can be, then for a
+/// while at the end of an incident that both sides share, the canary's slow units would be counted
+/// and the stable side's would not.
 pub fn known_after_us(bound_us: u64) -> u64 {
     const SECOND_US: u64 = 1_000_000;
+    if bound_us <= SECOND_US / 2 {
+        return SECOND_US / 2;
+    }
     bound_us
         .div_ceil(SECOND_US)
-        .max(1)
         .checked_next_power_of_two()
         .map_or(bound_us, |seconds| seconds.saturating_mul(SECOND_US))
 }

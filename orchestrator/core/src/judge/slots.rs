@@ -18,6 +18,13 @@ use super::window::{Counts, Sides, Slower, Window};
 /// How long after a moment everything that happened before it has been noted.
 pub const NOTED_MS: u64 = 250;
 
+/// A window is told this long after its end, with what came to be known meanwhile. Most requests of its last
+/// slot end in that time, and a whole window later is worse than that.
+pub const LEEWAY_MS: u64 = 500;
+
+/// From the end of a window until it is told.
+pub const TOLD_AFTER_MS: u64 = NOTED_MS + LEEWAY_MS;
+
 /// What the slots of all revisions have in common.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Grid {
@@ -77,7 +84,7 @@ pub fn windows(grid: &Grid, components: &BTreeMap<String, Timelines>, cut: &Cut)
     // What was known before the first window's beginning may be about slots that are forgotten.
     let complete = cut.oldest * grid.slot_ms + longest_ms.max(grid.settle_ms) + interval_ms;
     let first = (cut.after_ms + 1).max(complete).div_ceil(interval_ms);
-    let last = cut.now_ms.saturating_sub(NOTED_MS) / interval_ms;
+    let last = cut.now_ms.saturating_sub(TOLD_AFTER_MS) / interval_ms;
     let mut windows: Vec<Window> = (first..=last)
         .map(|number| Window { end_ms: number * interval_ms, components: BTreeMap::new() })
         .collect();
@@ -108,6 +115,7 @@ struct Row {
 impl Row {
     /// The window in which something came to be known at that time, if it is wanted.
     fn at(&mut self, us: u64) -> Option<[&mut Counts; 2]> {
+        let us = us.saturating_sub(LEEWAY_MS * 1_000);
         let place = us.div_ceil(self.interval_ms * 1_000).checked_sub(self.first)?;
         let sides = self.sides.get_mut(place as usize)?;
         Some([&mut sides.canary, &mut sides.stable])

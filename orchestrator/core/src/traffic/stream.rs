@@ -1,21 +1,25 @@
 //! Traffic in time: one window after the other.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
-use rand::SeedableRng as _;
+use rand::{RngExt as _, SeedableRng as _};
 use rand_pcg::Pcg64Mcg;
 
 use super::clients::Population;
-use super::pods::{BOUNDS, Conditions, Histogram, Pods, bound_us};
+use super::pods::{BOUNDS, Conditions, Histogram, Pods, STEP, bound_us};
 use super::{Fault, Traffic};
-use crate::judge::{Counts, Sides, Slower, Window};
+use crate::judge::slots::LEEWAY_MS;
+use crate::judge::{Counts, Sides, Slower, Window, known_after_us};
 
-/// A request that hangs is given up by the edge, and then it is an error.
-const GIVEN_UP_MS: u64 = 60_000;
+/// As at the edge, what has not ended this long after its slot is left out.
+const SETTLE_MS: u64 = 10_000;
+/// The edge counts by the second in which a request was sent.
+const SLOT_MS: u64 = 1_000;
 /// Bounds on either side of those that say something, so that a whole service within one step shows too.
 const MARGIN: usize = 1;
 
-/// Windows from a seed: the same traffic and seed give the same windows.
+/// Windows from a seed: the same traffic and seed give the same windows, which hold what those of
+/// the edge would ([`crate::judge::slots`]).
 #[derive(Debug, Clone)]
 pub struct Stream {
     traffic: Traffic,
@@ -24,13 +28,15 @@ pub struct Stream {
     stable: Pods,
     population: Option<Population>,
     now_ms: u64,
-    /// Latencies of the windows that are too young for them, oldest first.
-    young: VecDeque<[Histogram; 2]>,
-    /// How many windows it takes until latencies up to the highest bound in use are known.
-    lag: usize,
-    /// Bounds beyond that are never known in time.
+    slot_ms: u64,
+    /// Requests and errors of both sides, and when they are known.
+    unsettled: Vec<(u64, [Counts; 2])>,
+    /// The same for latencies.
+    unripe: Vec<(u64, [Histogram; 2])>,
+    /// How long after its slot it is known of nearly all requests whether they were slower than the bounds in use.
+    known_ms: u64,
+    /// Bounds in use.
     highest: usize,
-    hanging: VecDeque<u64>,
 }
 
 impl Stream {
@@ -38,21 +44,20 @@ impl Stream {
         let mut rng = Pcg64Mcg::seed_from_u64(seed);
         let (error, latency) = (traffic.pod_error_sigma, traffic.pod_latency_sigma);
         let interval = traffic.interval_ms.max(1);
-        // Requests are old enough to compare when nearly all of them have ended.
-        let known_ms = traffic
-            .latency
-            .map_or(0.0, |law| (law.p50_ms * (3.0 * law.sigma).exp()).clamp(1.0, 60_000.0));
-        let lag = (known_ms / interval as f64).ceil() as usize;
-        let age_us = lag as u64 * interval * 1_000;
+        let nearly_all_us = traffic.latency.map_or(1.0, |law| {
+            (law.p50_ms * (3.0 * law.sigma).exp()).clamp(1.0, 60_000.0) * 1_000.0
+        });
+        let known_us = known_after_us(nearly_all_us as u64);
         Self {
             canary: Pods::new(traffic.canary_pods, error, latency, &mut rng),
             stable: Pods::new(traffic.stable_pods, error, latency, &mut rng),
             population: traffic.clients.map(|clients| Population::new(clients, &mut rng)),
             now_ms: 0,
-            young: VecDeque::new(),
-            lag,
-            highest: (0..BOUNDS).take_while(|k| bound_us(*k) <= age_us).count(),
-            hanging: VecDeque::new(),
+            slot_ms: if interval.is_multiple_of(SLOT_MS) { SLOT_MS } else { interval },
+            unsettled: Vec::new(),
+            unripe: Vec::new(),
+            known_ms: known_us / 1_000,
+            highest: (0..BOUNDS).take_while(|k| bound_us(*k) <= known_us).count(),
             traffic: Traffic { interval_ms: interval, ..traffic.clone() },
             rng,
         }
@@ -65,46 +70,93 @@ impl Stream {
 
     /// The next window, with `weight` (from 0 to 1) of the requests on the canary.
     pub fn window(&mut self, weight: f64) -> Window {
-        let from_ms = self.now_ms;
-        self.now_ms += self.traffic.interval_ms;
+        let end_ms = self.now_ms + self.traffic.interval_ms;
         let weight = weight.clamp(0.0, 1.0);
-        let [canary, stable] = self.conditions(from_ms);
-        let mean = (self.traffic.rps * self.traffic.interval_ms as f64 / 1_000.0).clamp(0.0, 1e9);
         let mut sides = Sides::default();
-        if let Some(population) = &mut self.population {
-            population.answer(mean, weight, [canary, stable], &mut sides, &mut self.rng);
-        } else {
-            let mut histograms = [[0; BOUNDS + 1]; 2];
-            let [of_canary, of_stable] = &mut histograms;
-            sides.canary = self.canary.answer(mean * weight, canary, of_canary, &mut self.rng);
-            sides.stable =
-                self.stable.answer(mean * (1.0 - weight), stable, of_stable, &mut self.rng);
-            self.give_up(canary.hangs, &mut sides.canary);
-            if self.traffic.latency.is_some() {
-                self.young.push_back(histograms);
+        while self.now_ms < end_ms {
+            self.slot(weight, &mut sides);
+        }
+        let known = |known_ms: &u64| *known_ms <= end_ms + LEEWAY_MS;
+        for (_, [canary, stable]) in self.unsettled.extract_if(.., |(at_ms, _)| known(at_ms)) {
+            for (sum, counts) in [(&mut sides.canary, canary), (&mut sides.stable, stable)] {
+                sum.requests += counts.requests;
+                sum.errors += counts.errors;
             }
         }
-        if self.young.len() > self.lag
-            && let Some(old) = self.young.pop_front()
-        {
-            (sides.canary.latency, sides.stable.latency) = self.known(&old);
+        let ripe = self.unripe.extract_if(.., |(at_ms, _)| known(at_ms)).map(|(_, of)| of);
+        let added = |one: [Histogram; 2], other: [Histogram; 2]| {
+            [0, 1].map(|side| std::array::from_fn(|k| one[side][k] + other[side][k]))
+        };
+        if let Some(histograms) = ripe.reduce(added) {
+            (sides.canary.latency, sides.stable.latency) = self.named(&histograms);
         }
         let components = BTreeMap::from([(self.traffic.component.clone(), sides)]);
-        Window { end_ms: self.now_ms, components }
+        Window { end_ms, components }
     }
 
-    /// Requests that hang have no outcome until the edge gives them up.
-    fn give_up(&mut self, hangs: bool, counts: &mut Counts) {
-        if self.traffic.fault.is_none_or(|fault| !fault.hangs) {
+    /// Requests of one slot, and when what becomes of them is known. Clients are counted at once.
+    fn slot(&mut self, weight: f64, sides: &mut Sides) {
+        let from_ms = self.now_ms;
+        self.now_ms += self.slot_ms;
+        let [canary, stable] = self.conditions(from_ms);
+        let mean = (self.traffic.rps * self.slot_ms as f64 / 1_000.0).clamp(0.0, 1e9);
+        if let Some(population) = &mut self.population {
+            population.answer(mean, weight, [canary, stable], sides, &mut self.rng);
             return;
         }
-        self.hanging.push_back(if hangs { std::mem::take(&mut counts.requests) } else { 0 });
-        if self.hanging.len() as u64 * self.traffic.interval_ms > GIVEN_UP_MS
-            && let Some(given_up) = self.hanging.pop_front()
-        {
-            counts.requests += given_up;
-            counts.errors += given_up;
+        let mut histograms = [[0; BOUNDS + 1]; 2];
+        let [of_canary, of_stable] = &mut histograms;
+        let mut counts = [
+            self.canary.answer(mean * weight, canary, of_canary, &mut self.rng),
+            self.stable.answer(mean * (1.0 - weight), stable, of_stable, &mut self.rng),
+        ];
+        let mut settled_ms = self.last_end_ms(&histograms).max(self.now_ms);
+        if canary.hangs && counts[0].requests > 0 {
+            // They have no outcome, and the others' waits for it.
+            counts[0].requests = 0;
+            settled_ms = u64::MAX;
         }
+        if settled_ms > self.now_ms + SETTLE_MS {
+            settled_ms = self.now_ms + SETTLE_MS;
+            for (counts, histogram) in counts.iter_mut().zip(&histograms) {
+                self.leave_out(counts, histogram);
+            }
+        }
+        self.unsettled.push((settled_ms, counts));
+        if self.traffic.latency.is_some() {
+            self.unripe.push((self.now_ms + self.known_ms, histograms));
+        }
+    }
+
+    /// When the last of a slot's requests ended, which were sent at any time in it.
+    fn last_end_ms(&mut self, histograms: &[Histogram; 2]) -> u64 {
+        let slot_ms = self.slot_ms as f64;
+        let mut last_ms = 0.0_f64;
+        for k in (0..BOUNDS).rev() {
+            let most_ms = bound_us(k) as f64 / 1_000.0;
+            if slot_ms + most_ms <= last_ms {
+                break;
+            }
+            let count = histograms[0][k] + histograms[1][k];
+            if count > 0 {
+                // The latest of so many.
+                let sent = self.rng.random::<f64>().powf(1.0 / count as f64);
+                let took_ms = most_ms * STEP.powf(-self.rng.random::<f64>());
+                last_ms = last_ms.max(sent * slot_ms + took_ms);
+            }
+        }
+        self.now_ms - self.slot_ms + last_ms as u64
+    }
+
+    /// Takes those away that take too long, and their part of the errors.
+    fn leave_out(&mut self, counts: &mut Counts, histogram: &Histogram) {
+        let long_ms = SETTLE_MS + self.slot_ms / 2;
+        let long: u64 =
+            (0..=BOUNDS).filter(|k| bound_us(*k) > long_ms * 1_000).map(|k| histogram[k]).sum();
+        let kept = counts.requests.saturating_sub(long);
+        let errors = counts.errors as f64 * kept as f64 / counts.requests.max(1) as f64;
+        counts.requests = kept;
+        counts.errors = (errors + self.rng.random::<f64>()) as u64;
     }
 
     /// What holds on the canary's and on the stable side while a window's requests come in.
@@ -133,7 +185,7 @@ impl Stream {
     }
 
     /// The latencies of an older window, without the bounds that say nothing.
-    fn known(&self, histograms: &[Histogram; 2]) -> (Vec<Slower>, Vec<Slower>) {
+    fn named(&self, histograms: &[Histogram; 2]) -> (Vec<Slower>, Vec<Slower>) {
         let [canary, stable] = histograms.each_ref().map(slower);
         let (all, highest) = (canary.0 + stable.0, self.highest);
         let says = |k: &usize| (1..all).contains(&(canary.1[*k] + stable.1[*k]));
@@ -228,6 +280,28 @@ mod tests {
     }
 
     #[test]
+    fn windows_hold_what_the_edge_would_tell_by_then() {
+        let first = |p50_ms: f64| {
+            let latency = Some(LatencyLaw { p50_ms, sigma: 0.3 });
+            let window = Stream::new(&Traffic { latency, ..with_latency() }, 1).window(0.5);
+            let Counts { requests, latency, .. } = window.components["api"].stable.clone();
+            (requests, latency.first().map_or(0, |s| s.of))
+        };
+        let near = |(requests, timed): (u64, u64), expected: [u64; 2]| {
+            let close = |found: u64, expected: u64| found.abs_diff(expected) <= expected / 5;
+            assert!(
+                close(requests, expected[0]) && close(timed, expected[1]),
+                "{requests} {timed}"
+            );
+        };
+        // Two slots of 500 requests on this side, of which quick ones are known in time.
+        near(first(50.0), [1_000, 1_000]);
+        near(first(400.0), [500, 500]);
+        near(first(500.0), [500, 0]);
+        near(first(5_000.0), [0, 0]);
+    }
+
+    #[test]
     fn faults_hit_the_canary_alone_and_incidents_both() {
         let fault = Some(Fault { error_rate: Some(0.2), ..Fault::at(0) });
         let sums = sum(&Traffic { fault, ..with_latency() }, 100, 0.1);
@@ -245,8 +319,7 @@ mod tests {
         let last = sums.canary.latency.last().expect("bounds");
         assert!(last.of > 0 && last.slower == last.of, "{last:?}");
         assert!(sums.canary.requests < 1_300, "{sums:?}");
-        // After a minute the edge gives them up.
-        let given_up = sum(&Traffic { fault, ..with_latency() }, 50, 0.1);
-        assert!(given_up.canary.errors > 500, "{given_up:?}");
+        // The other side's counts of the same time wait for it, and are not lost.
+        assert!(sums.stable.requests > 900 * 25, "{sums:?}");
     }
 }

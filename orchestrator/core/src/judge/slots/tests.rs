@@ -159,7 +159,7 @@ fn an_error_counts_where_it_was_sent_if_it_comes_in_time() {
     let known: Vec<_> =
         windows.iter().filter(|w| w.components["api"].canary.requests > 0).collect();
     assert_eq!(known.len(), 1, "all of a slot at once");
-    assert_eq!((known[0].end_ms - START, known[0].components["api"].canary.errors), (18_000, 1));
+    assert_eq!((known[0].end_ms - START, known[0].components["api"].canary.errors), (16_000, 1));
     assert_eq!(known[0].components["api"].stable.requests, 1, "with those of the same time");
     let late = all(&[failing(10_501), good(true, 10_600, 5)]);
     assert_eq!(total(&late, |s| &s.canary).0, 1);

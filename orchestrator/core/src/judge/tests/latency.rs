@@ -107,5 +107,5 @@ fn counts_of_different_units_are_not_compared() {
     assert_eq!(known_after_us(1_000_000), 1_000_000);
     assert_eq!(known_after_us(1_000_001), 2_000_000);
     assert_eq!(known_after_us(60_000_000), 64_000_000);
-    assert_eq!(known_after_us(0), 1_000_000);
+    assert_eq!((known_after_us(0), known_after_us(500_001)), (500_000, 1_000_000));
 }
