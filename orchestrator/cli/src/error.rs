@@ -122,6 +122,12 @@ impl Failure {
                 let text = format!("failed: {reason}");
                 Some(Self::split(Exit::Failed, "failed", &text).or_hint(|| look))
             }
+            Outcome::Stranded { reason } => {
+                let text = format!("failed: {reason}");
+                Some(Self::split(Exit::Failed, "stranded", &text).or_hint(|| {
+                    format!("see what serves now with `neuroca-deploy status {environment}`; the next apply takes nothing for given")
+                }))
+            }
             Outcome::Aborted { reason } => Some(Self::new(
                 Exit::Stopped,
                 "aborted",

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use neuroca_deploy_core::plan::{Base, Change, Plan, read};
-use neuroca_deploy_core::release::Release;
+use neuroca_deploy_core::plan::{Base, Change, InForce, Plan, read};
+use neuroca_deploy_core::release::{Release, ReleaseId};
 use neuroca_deploy_engine::ports::StateStore;
 
 use crate::args::Selection;
@@ -15,20 +15,39 @@ use crate::output::plan::{Show, changes};
 use crate::project::Project;
 use crate::site::Site;
 
+/// What is in force, with the releases that were left half-way since then.
+pub struct Found {
+    pub base: Base,
+    pub release: Option<Release>,
+    pub stranded: Vec<Release>,
+}
+
+impl Found {
+    fn in_force(&self) -> InForce<'_> {
+        InForce { release: self.release.as_ref(), stranded: &self.stranded }
+    }
+}
+
 /// What is in force.
-pub async fn in_force(
-    store: &dyn StateStore,
-    environment: &str,
-) -> Result<(Base, Option<Release>)> {
+pub async fn in_force(store: &dyn StateStore, environment: &str) -> Result<Found> {
     let fail = |e| Failure::of_store(e, environment);
-    let Some((sequence, id)) = store.current().await.map_err(fail)? else {
-        return Ok((Base::default(), None));
+    let base = store.base().await.map_err(fail)?;
+    let record = async |id: &ReleaseId| {
+        store.release(id).await.map_err(fail)?.ok_or_else(|| {
+            let what = format!("the record of release {id} is missing");
+            Failure::new(Exit::Unverified, "state", what)
+                .hint("restore the state folder from a backup")
+        })
     };
-    let release = store.release(&id).await.map_err(fail)?.ok_or_else(|| {
-        Failure::new(Exit::Unverified, "state", format!("the record of release {id} is missing"))
-            .hint("restore the state folder from a backup")
-    })?;
-    Ok((Base { release: Some(id), sequence }, Some(release)))
+    let release = match &base.release {
+        Some(id) => Some(record(id).await?),
+        None => None,
+    };
+    let mut stranded = Vec::new();
+    for id in &base.stranded {
+        stranded.push(record(id).await?);
+    }
+    Ok(Found { base, release, stranded })
 }
 
 /// The plan from what is in force to what the files ask for.
@@ -41,7 +60,7 @@ pub async fn from_files(
     let resolved = project.resolve(&site.environment, &selection.sets)?;
     let origins = resolved.origins.clone();
     let wanted = desired(project, site, resolved, selection.release.as_deref())?;
-    let (base, current) = in_force(store, &site.environment).await?;
+    let found = in_force(store, &site.environment).await?;
     let version = selection.release.clone();
     let origin = |path: &str| match &version {
         Some(v) if path == "release" || path.ends_with(".artifact") => {
@@ -50,7 +69,7 @@ pub async fn from_files(
         }
         _ => origins.get(path),
     };
-    Ok(Plan::new(base, current.as_ref(), wanted, false, &origin))
+    Ok(Plan::new(found.base.clone(), found.in_force(), wanted, false, &origin))
 }
 
 /// The plan from what is in force to a release that is given as a value.
@@ -61,8 +80,9 @@ pub async fn towards(
     rollback: bool,
     because: &str,
 ) -> Result<Plan> {
-    let (base, current) = in_force(store, &site.environment).await?;
-    Ok(Plan::new(base, current.as_ref(), release, rollback, &|_| Some(because.to_string())))
+    let found = in_force(store, &site.environment).await?;
+    let origin = |_: &str| Some(because.to_string());
+    Ok(Plan::new(found.base.clone(), found.in_force(), release, rollback, &origin))
 }
 
 /// A plan that was saved, checked against edits.
@@ -77,7 +97,7 @@ pub fn saved(path: &Path) -> Result<Plan> {
 /// Refuses a plan whose base is no longer in force, and tells what changed since.
 pub async fn fresh(plan: &Plan, store: &dyn StateStore) -> Result<()> {
     let environment = &plan.environment;
-    let (found, current) = in_force(store, environment).await?;
+    let Found { base: found, release: current, .. } = in_force(store, environment).await?;
     if found == plan.base {
         return Ok(());
     }
@@ -145,7 +165,14 @@ pub fn same_sources(plan: &Plan, project: &Project, site: &Site) -> Result<()> {
 
 /// The differences between two releases.
 pub fn between(from: &Release, to: &Release) -> Vec<Change> {
-    Plan::new(Base::default(), Some(from), to.clone(), true, &|_| None).changes
+    Plan::new(
+        Base::default(),
+        InForce { release: Some(from), stranded: &[] },
+        to.clone(),
+        true,
+        &|_| None,
+    )
+    .changes
 }
 
 pub fn stale(what: String, environment: &str) -> Failure {

@@ -154,6 +154,8 @@ pub enum Outcome {
     Aborted { reason: String },
     /// A newer release took its place; traffic is where it was before.
     Superseded,
+    /// Going back failed as well; everything was left as it was, and the next plan takes nothing for given.
+    Stranded { reason: String },
 }
 
 impl Outcome {
@@ -165,6 +167,7 @@ impl Outcome {
             Outcome::Failed { .. } => "failed",
             Outcome::Aborted { .. } => "aborted",
             Outcome::Superseded => "superseded",
+            Outcome::Stranded { .. } => "stranded",
         }
     }
 }

@@ -36,14 +36,16 @@ pub struct Base {
     /// one in between is a change.
     pub release: Option<ReleaseId>,
     pub sequence: u64,
+    /// Releases that came after it, were left half-way and could not be gone back from; newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stranded: Vec<ReleaseId>,
 }
 
-impl From<Option<(u64, ReleaseId)>> for Base {
-    /// From the place and the id of the release in force, as a store tells them.
-    fn from(current: Option<(u64, ReleaseId)>) -> Self {
-        let (sequence, release) = current.unzip();
-        Self { release, sequence: sequence.unwrap_or_default() }
-    }
+/// The release in force, and those that were left half-way since then.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct InForce<'a> {
+    pub release: Option<&'a Release>,
+    pub stranded: &'a [Release],
 }
 
 /// A plan as it is saved: with the digest that an approver was shown.
@@ -73,7 +75,7 @@ impl Plan {
     /// setting of the environment file came from.
     pub fn new(
         base: Base,
-        current: Option<&Release>,
+        in_force: InForce<'_>,
         desired: Release,
         rollback: bool,
         origin: &dyn Fn(&str) -> Option<Origin>,
@@ -83,8 +85,8 @@ impl Plan {
             project: desired.project.clone(),
             environment: desired.environment.clone(),
             base,
-            changes: changes::between(current, &desired, origin),
-            rollout: Spec::new(current, &desired, rollback),
+            changes: changes::between(in_force.release, &desired, origin),
+            rollout: Spec::after(in_force.release, in_force.stranded, &desired, rollback),
             release: desired,
         }
     }
@@ -96,7 +98,7 @@ impl Plan {
 
     /// Whether there is nothing to do.
     pub fn is_noop(&self) -> bool {
-        self.base.release.as_ref() == Some(&self.rollout.release)
+        self.base.release.as_ref() == Some(&self.rollout.release) && self.rollout.stranded.is_none()
     }
 
     /// The plan with its digest, as it is written to a file.
@@ -111,6 +113,9 @@ impl Plan {
             match (&m.from, &m.to) {
                 (Some(from), Some(to)) if from == to && m.is_scaled() => {
                     format!("{name}: {from} goes from {} to {} replicas; no request is moved", m.replicas.0, m.replicas.1)
+                }
+                (Some(from), Some(to)) if from == to && self.rollout.stranded.is_some() => {
+                    format!("{name}: {from} is started if it does not run, and gets all traffic once ready")
                 }
                 (Some(from), Some(to)) if from == to => format!("{name}: {from} goes on; not touched"),
                 (_, Some(to)) if !m.port => format!("{name}: {to} takes over after the traffic was shifted; one revision at a time"),

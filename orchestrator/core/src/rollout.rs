@@ -6,13 +6,14 @@
 
 mod assess;
 mod effects;
+mod intents;
 mod spec;
 mod state;
 mod step;
 mod waiting;
 
 pub use assess::assess;
-pub use spec::{Move, Spec};
+pub use spec::{Move, Orphan, Spec, Stranded};
 pub use state::{Event, Intent, Phase, State};
 pub use step::step;
 

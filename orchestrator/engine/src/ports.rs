@@ -10,7 +10,7 @@ use neuroca_deploy_core::effect::{Effect, Outcome};
 use neuroca_deploy_core::journal::Record;
 use neuroca_deploy_core::judge::{Compared, Window};
 pub use neuroca_deploy_core::observed::{Observed, RevisionObserved, Trouble};
-use neuroca_deploy_core::plan::Plan;
+use neuroca_deploy_core::plan::{Base, Plan};
 use neuroca_deploy_core::release::{Release, ReleaseId};
 use neuroca_deploy_core::rollout::Intent;
 use serde::{Deserialize, Serialize};
@@ -69,8 +69,8 @@ pub struct MetricsError(pub String);
 /// Releases, journal, lock and intents, kept with the target.
 #[async_trait]
 pub trait StateStore: Send + Sync {
-    /// The release in force and its place in the history.
-    async fn current(&self) -> Result<Option<(u64, ReleaseId)>, StoreError>;
+    /// The release in force, its place in the history, and what was left half-way since.
+    async fn base(&self) -> Result<Base, StoreError>;
     async fn release(&self, id: &ReleaseId) -> Result<Option<Release>, StoreError>;
     /// Newest first.
     async fn history(&self, limit: usize) -> Result<Vec<HistoryEntry>, StoreError>;

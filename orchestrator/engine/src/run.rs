@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::future::{Either, select};
 use neuroca_deploy_core::effect::Outcome;
 use neuroca_deploy_core::journal::{Record, replay};
-use neuroca_deploy_core::plan::{Base, Plan};
+use neuroca_deploy_core::plan::Plan;
 use neuroca_deploy_core::rollout::{Event, State, step};
 
 use crate::driver::Driver;
@@ -21,8 +21,8 @@ use crate::report::Reporter;
 /// How often the lock is renewed; it expires after a few missed renewals.
 const RENEW_EVERY: Duration = Duration::from_secs(2);
 
-/// How long nobody may have driven a split before the old release gets everything back first:
-/// nobody has judged the new one meanwhile.
+/// How long nobody may have driven before waits begin again and, if traffic is split, the old release
+/// gets everything back first: nobody has judged the new one meanwhile.
 const SILENT_TOO_LONG_MS: u64 = 15_000;
 
 /// The world.
@@ -90,7 +90,7 @@ async fn start(
     options: &Options<'_>,
     reporter: &dyn Reporter,
 ) -> Result<Outcome, EngineError> {
-    let found = Base::from(ports.store.current().await?);
+    let found = ports.store.base().await?;
     // The run of this plan ended just before its driver could say so.
     let just_done = found.release.as_ref() == Some(&plan.rollout.release)
         && found.sequence > plan.base.sequence
@@ -118,8 +118,9 @@ async fn go_on(
         Record::Started { .. } => None,
     });
     let now = ports.clock.now_ms();
-    let silent = last.is_some_and(|at| now.saturating_sub(at) >= SILENT_TOO_LONG_MS);
-    if silent && state.step().is_some() {
+    // Nobody looked for a while, or the clock was set back: waits count from where the journal ends.
+    let anew = last.is_some_and(|at| now < at || now - at >= SILENT_TOO_LONG_MS);
+    if anew {
         let record = Record::Happened { at_ms: now, event: Event::TookOver };
         ports.store.append(epoch, open.journal, &record).await?;
         state = step(state, &Event::TookOver, now).0;

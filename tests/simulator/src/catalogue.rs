@@ -16,7 +16,6 @@ use neuroca_deploy_core::plan::{Base, FORMAT, Plan};
 use neuroca_deploy_core::release::{ComponentRelease, Release, ReleaseId, RevisionId};
 use neuroca_deploy_core::rollout::Spec;
 
-pub use crate::open::START_TIMEOUT_MS;
 use crate::script::{Change, Setting, Undecided, Way};
 
 /// Times of every release here, in milliseconds.
@@ -27,6 +26,7 @@ pub const MIN_REQUESTS: u64 = 20;
 pub const DRAIN_MS: u64 = 1_000;
 pub const DEADLINE_MS: u64 = 60_000;
 pub const WARM_MS: u64 = 30_000;
+pub const START_TIMEOUT_MS: u64 = 6_000;
 
 /// The components, by which everything here is indexed.
 pub const PARTS: [&str; 3] = ["api", "web", "worker"];
@@ -118,7 +118,13 @@ pub fn built(made: Made) -> Arc<Built> {
 
 /// The plan from one release to another. What it says to people is left out: it takes longer than
 /// the whole history.
-pub fn plan(base: Base, from: Option<&Built>, to: &Built, rollback: bool) -> Plan {
+pub fn plan(
+    base: Base,
+    from: Option<&Built>,
+    left: &[Arc<Built>],
+    to: &Built,
+    rollback: bool,
+) -> Plan {
     Plan {
         format: FORMAT,
         project: to.release.project.clone(),
@@ -126,11 +132,15 @@ pub fn plan(base: Base, from: Option<&Built>, to: &Built, rollback: bool) -> Pla
         base,
         release: to.release.clone(),
         changes: Vec::new(),
-        rollout: spec(from, to, rollback),
+        rollout: spec(from, left, to, rollback),
     }
 }
 
-pub fn spec(from: Option<&Built>, to: &Built, rollback: bool) -> Spec {
+pub fn spec(from: Option<&Built>, left: &[Arc<Built>], to: &Built, rollback: bool) -> Spec {
+    if !left.is_empty() {
+        let left: Vec<Release> = left.iter().map(|built| built.release.clone()).collect();
+        return Spec::after(from.map(|b| &b.release), &left, &to.release, rollback);
+    }
     let spec = SPECS.with_borrow_mut(|all| {
         if all.len() > KEEPS {
             all.clear();

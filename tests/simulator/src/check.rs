@@ -63,8 +63,7 @@ impl World {
     pub fn check_always(&mut self) {
         if let Some(split) = &self.router.in_force {
             let mut routed = split.weights.iter().filter(|(_, weight)| *weight > 0);
-            let known = !(self.left_as_it_was && crate::open::WHAT_WAS_LEFT_IS_NOT_KNOWN);
-            let gone = routed.find(|(n, _)| known && self.revisions[*n].process.is_none());
+            let gone = routed.find(|(n, _)| self.revisions[*n].process.is_none());
             if let Some((n, weight)) = gone.copied() {
                 self.violate(Rule::NothingIsStoppedWhileRouted, |w| {
                     format!("{weight} % of the requests go to {}, which is stopped", w.name_of(n))

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use neuroca_deploy_core::effect::{Outcome, Share, Traffic};
 use neuroca_deploy_core::journal::Record;
-use neuroca_deploy_core::plan::{Base, Plan};
+use neuroca_deploy_core::plan::Plan;
 use neuroca_deploy_core::rollout::Spec;
 use neuroca_deploy_engine::ports::{Clock, Metrics, StateStore, Target, Who};
 use neuroca_deploy_engine::{EngineError, Options, Ports, Reporter, apply, resume};
@@ -113,8 +113,8 @@ impl Stage {
             let (plan, began_ms) = self.world(|w| {
                 w.run = run.clone();
                 w.know(&to, run.fate);
-                let base = w.store.current().map(|(n, b)| (n, b.id.clone()));
-                let plan = plan(Base::from(base), in_force.as_deref(), &to, back.is_some());
+                let left = w.store.stranded();
+                let plan = plan(w.store.base(), in_force.as_deref(), &left, &to, back.is_some());
                 (plan, w.now)
             });
             if plan.is_noop() {

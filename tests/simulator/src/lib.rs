@@ -16,7 +16,6 @@ mod history;
 mod look;
 mod metrics;
 mod mutation;
-mod open;
 mod people;
 mod ports;
 mod reachable;

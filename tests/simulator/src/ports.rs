@@ -11,7 +11,7 @@ use neuroca_deploy_core::effect::{Effect, Outcome};
 use neuroca_deploy_core::journal::Record;
 use neuroca_deploy_core::judge::{Compared, Window};
 use neuroca_deploy_core::observed::Observed;
-use neuroca_deploy_core::plan::Plan;
+use neuroca_deploy_core::plan::{Base, Plan};
 use neuroca_deploy_core::release::{Release, ReleaseId};
 use neuroca_deploy_core::rollout::{Intent, State};
 use neuroca_deploy_engine::ports::*;
@@ -185,8 +185,8 @@ impl Metrics for Port {
 
 #[async_trait]
 impl StateStore for Port {
-    async fn current(&self) -> Result<Option<(u64, ReleaseId)>, StoreError> {
-        Ok(self.world(|w| w.store.current().map(|(n, built)| (n, built.id.clone()))))
+    async fn base(&self) -> Result<Base, StoreError> {
+        Ok(self.world(|w| w.store.base()))
     }
 
     async fn release(&self, id: &ReleaseId) -> Result<Option<Release>, StoreError> {

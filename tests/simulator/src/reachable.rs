@@ -34,7 +34,7 @@ fn specs() -> Vec<Spec> {
             let first =
                 Made { way, steps, on_inconclusive, hooks, warm, versions, replicas: 1, label: 0 };
             let old = built(first);
-            specs.push(spec(None, &old, false));
+            specs.push(spec(None, &[], &old, false));
             let changes = [
                 Change::Everything,
                 Change::OnlyWorker,
@@ -44,8 +44,9 @@ fn specs() -> Vec<Spec> {
             ];
             for change in changes {
                 let new = built(first.next(change, 1));
-                specs.push(spec(Some(&old), &new, false));
-                specs.push(spec(Some(&new), &old, true));
+                specs.push(spec(Some(&old), &[], &new, false));
+                specs.push(spec(Some(&new), &[], &old, true));
+                specs.push(spec(Some(&old), std::slice::from_ref(&new), &old, false));
             }
         }
     }
@@ -68,7 +69,7 @@ fn explore(spec: Spec, coverage: &mut Coverage) {
                 next.phase,
                 next.outstanding.len(),
                 next.outstanding.front().map(Effect::kind),
-                (next.paused, next.inconclusive.is_some(), next.promoted),
+                (next.paused, next.inconclusive.is_some(), next.promoted, next.lost),
                 (next.judged_ms.is_some(), next.acceptance(next.step().unwrap_or(0))),
                 next.verdict.as_ref().map(Outcome::word),
                 next.asked.as_ref().map(|traffic| format!("{:?}", traffic.shares)),
@@ -82,12 +83,13 @@ fn explore(spec: Spec, coverage: &mut Coverage) {
 
 /// The state without times and words, which only make it longer.
 fn forget(mut state: State) -> State {
-    (state.began_ms, state.phase_ms) = (0, 0);
+    (state.began_ms, state.phase_ms, state.last_ms) = (0, 0, 0);
     let reason = String::new();
     state.verdict = state.verdict.map(|verdict| match verdict {
         Outcome::TurnedBack { .. } => Outcome::TurnedBack { reason },
         Outcome::Failed { .. } => Outcome::Failed { reason },
         Outcome::Aborted { .. } => Outcome::Aborted { reason },
+        Outcome::Stranded { .. } => Outcome::Stranded { reason },
         other => other,
     });
     state
@@ -114,9 +116,7 @@ fn events(state: &State) -> Vec<(u64, u64, u64, Event)> {
         events.extend(windows(state).map(|window| (0, 0, 0, Event::Counted { window })));
         events.push((0, 0, 0, Event::Blind { reason: String::new() }));
     }
-    if state.step().is_some() {
-        events.push((0, 0, 0, Event::TookOver));
-    }
+    events.push((0, 0, 0, Event::TookOver));
     if let Some(effect) = state.outstanding.front() {
         if state.paused {
             return events;

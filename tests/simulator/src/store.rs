@@ -61,7 +61,8 @@ pub struct Facts {
     pub promoted: bool,
     pub spoken_against: bool,
     pub undecided: bool,
-    /// Nobody drove for so long that a split has to be given back first.
+    /// Nobody drove for so long that waits begin again and a split is given back first; or the clock
+    /// was set back.
     pub silent: bool,
     pub canary_requests: u64,
     pub canary_errors: u64,
@@ -136,6 +137,19 @@ impl Store {
         Some((deployed as u64 + 1, &self.history[deployed].0))
     }
 
+    /// What was left half-way since anything ended in order, newest first.
+    pub fn stranded(&self) -> Vec<Arc<Built>> {
+        let newest = self.history.iter().rev();
+        let left = newest.take_while(|(_, end)| matches!(end, Outcome::Stranded { .. }));
+        left.map(|(built, _)| built.clone()).collect()
+    }
+
+    pub fn base(&self) -> Base {
+        let (sequence, release) = self.current().map(|(n, built)| (n, built.id.clone())).unzip();
+        let stranded = self.stranded().iter().map(|built| built.id.clone()).collect();
+        Base { release, sequence: sequence.unwrap_or_default(), stranded }
+    }
+
     pub fn open(&mut self, plan: Plan, built: Arc<Built>, seq: u64) -> i64 {
         self.journals += 1;
         // What operators wanted of an earlier run must not hit this one.
@@ -198,13 +212,12 @@ impl World {
             Record::Happened { at_ms, .. } => Some(*at_ms),
             Record::Started { .. } => None,
         });
-        journal.facts.silent = last.is_some_and(|at| now.saturating_sub(at) >= SILENT_MS);
+        journal.facts.silent = last.is_some_and(|at| now < at || now - at >= SILENT_MS);
     }
 
     pub fn begin_journal(&mut self, driver: usize, plan: Plan) -> i64 {
         self.check_is_heard(driver);
-        let current = self.store.current().map(|(n, built)| (n, built.id.clone()));
-        if Base::from(current) != plan.base {
+        if self.store.base() != plan.base {
             self.violate(crate::Rule::OnlyFreshPlans, |_| "a plan of before is begun".into());
         }
         let id = &plan.rollout.release;

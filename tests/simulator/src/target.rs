@@ -4,8 +4,10 @@
 use std::sync::Arc;
 
 use neuroca_deploy_core::effect::{Effect, Hook};
+use neuroca_deploy_core::rollout::Phase;
 use neuroca_deploy_engine::ports::{Epoch, TargetError};
 
+use crate::catalogue::DRAIN_MS;
 use crate::script::{Fate, Refuses, What};
 use crate::world::{NEVER, Process, Split, World, hash_of};
 
@@ -159,10 +161,27 @@ impl World {
         }
     }
 
+    /// Whether anybody looks before something is stopped: a router that forgets between the last look
+    /// and the stop is one that nobody can see through.
+    fn can_forget(&self) -> bool {
+        let Some(state) = self.store.journal.as_ref().map(|journal| journal.state()) else {
+            return false;
+        };
+        match state.phase {
+            Phase::Holding(_) | Phase::Watching | Phase::Finishing => true,
+            Phase::Draining | Phase::ClearingDrain | Phase::BackDraining => {
+                let losing = state.draining();
+                let mut losing = losing.iter().filter_map(|id| self.find(id));
+                let early = self.now + DRAIN_MS / 2 < state.phase_ms + DRAIN_MS;
+                early && self.weather.clock_skew == 0 && losing.any(|n| self.in_flight(n))
+            }
+            _ => false,
+        }
+    }
+
     /// The router has the split of before again.
     pub fn forget_split(&mut self) {
-        let journal = self.store.journal.as_ref();
-        if !journal.is_some_and(|j| crate::open::sees_a_router_that_forgets(j.state())) {
+        if !self.can_forget() {
             return;
         }
         let lost = |split: &Arc<Split>| {

@@ -228,6 +228,7 @@ impl World {
         match outcome {
             Outcome::TurnedBack { reason }
             | Outcome::Failed { reason }
+            | Outcome::Stranded { reason }
             | Outcome::Aborted { reason } => {
                 format!("{}: {reason}", outcome.word())
             }

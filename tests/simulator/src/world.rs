@@ -43,8 +43,6 @@ pub struct World {
     /// How each release ended.
     pub ended: Vec<&'static str>,
     pub longest_ms: u64,
-    /// Going back failed, so that what runs and what the history says are two things from then on.
-    pub left_as_it_was: bool,
     /// Journals that have ended, if they are kept.
     pub journals: Option<Vec<(Spec, Vec<Record>)>>,
     /// Since when the rollout is paused.
@@ -164,7 +162,6 @@ impl World {
             releases: Vec::new(),
             ended: Vec::new(),
             longest_ms: 0,
-            left_as_it_was: false,
             journals: None,
             paused_ms: None,
             starts: Vec::new(),

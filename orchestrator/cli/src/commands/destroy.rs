@@ -57,7 +57,7 @@ impl Destroy {
                 leave(&site, store, &Intent::Abort, self.flags.driving.reason.clone()).await?;
                 until_ended(ctx, &site, store, &self.flags.driving.manner()).await?;
             }
-            let (_, current) = in_force(store, &self.environment).await?;
+            let current = in_force(store, &self.environment).await?.release;
             if let Some(mut release) = current.filter(|r| !r.components.is_empty()) {
                 release.components.clear();
                 release.version = None;

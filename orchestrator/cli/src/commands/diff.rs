@@ -42,7 +42,7 @@ impl Diff {
             let old = find(&site, store, from).await?;
             let new = match &self.to {
                 Some(to) => find(&site, store, to).await?,
-                None => in_force(store, &self.environment).await?.1.ok_or_else(|| {
+                None => in_force(store, &self.environment).await?.release.ok_or_else(|| {
                     Failure::usage(format!("nothing is deployed in {}", self.environment))
                 })?,
             };

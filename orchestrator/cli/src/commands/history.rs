@@ -71,6 +71,7 @@ fn row(entry: &HistoryEntry, paint: Paint) -> Vec<String> {
         Some(
             Outcome::TurnedBack { reason }
             | Outcome::Failed { reason }
+            | Outcome::Stranded { reason }
             | Outcome::Aborted { reason },
         ) => reason.lines().next(),
         _ => None,

@@ -108,7 +108,7 @@ impl Logs {
 
     /// What is in force, and what is taking over.
     async fn live(&self, site: &Site, store: &dyn StateStore) -> Result<BTreeSet<RevisionId>> {
-        let (_, current) = in_force(store, &site.environment).await?;
+        let current = in_force(store, &site.environment).await?.release;
         let open = running(site, store).await?;
         let releases = current.iter().chain(open.as_ref().map(|open| &open.plan.release));
         let revisions =

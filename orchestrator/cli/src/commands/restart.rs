@@ -6,7 +6,7 @@ use crate::commands::scale::component_of;
 use crate::context::Context;
 use crate::deploy::{Deployment, Driving, deploy, refuse_unfinished, wait_for_others};
 use crate::error::{Failure, Result};
-use crate::planning::{in_force, towards};
+use crate::planning::{Found, in_force, towards};
 use crate::site::Site;
 
 const EXAMPLES: &str = "\
@@ -34,7 +34,7 @@ impl Restart {
             let store = site.store()?;
             let store = store.as_ref();
             wait_for_others(ctx, &site, store, &self.driving).await?;
-            let (base, current) = in_force(store, &self.environment).await?;
+            let Found { base, release: current, .. } = in_force(store, &self.environment).await?;
             let mut release = current.filter(|r| !r.components.is_empty()).ok_or_else(|| {
                 Failure::usage(format!("nothing is deployed in {}", self.environment))
                     .hint(format!("neuroca-deploy apply {}", self.environment))

@@ -108,7 +108,7 @@ impl Rollback {
 
 fn told(ctx: &Context, release: &str, outcome: Option<Outcome>) -> Result {
     let gone_wrong = match &outcome {
-        Some(Outcome::Failed { reason }) => Some(reason.clone()),
+        Some(Outcome::Failed { reason } | Outcome::Stranded { reason }) => Some(reason.clone()),
         _ => None,
     };
     if ctx.output.json {

@@ -310,7 +310,7 @@ async fn aborted(ctx: &Context, site: &Site, store: &dyn StateStore, open: &Runn
             Err(Failure::failed("it was too late: the release was deployed")
                 .hint(format!("go back with: neuroca-deploy rollback {}", site.environment)))
         }
-        Some(outcome @ Outcome::Failed { .. }) => {
+        Some(outcome @ (Outcome::Failed { .. } | Outcome::Stranded { .. })) => {
             Err(Failure::of_outcome(&outcome, &site.environment)
                 .unwrap_or_else(|| Failure::failed("failed")))
         }

@@ -38,7 +38,7 @@ impl Scale {
             let store = site.store()?;
             let store = store.as_ref();
             wait_for_others(ctx, &site, store, &self.driving).await?;
-            let (_, current) = in_force(store, &self.environment).await?;
+            let current = in_force(store, &self.environment).await?.release;
             let mut release = current.ok_or_else(|| {
                 Failure::usage(format!("nothing is deployed in {}", self.environment))
                     .hint(format!("neuroca-deploy apply {}", self.environment))

@@ -14,7 +14,7 @@ use crate::intents::{Running, running};
 use crate::output::rollout::{phase_name, weight};
 use crate::output::table::table;
 use crate::output::{Paint, when};
-use crate::planning::in_force;
+use crate::planning::{Found, in_force};
 use crate::site::Site;
 
 const EXAMPLES: &str = "\
@@ -80,7 +80,7 @@ struct Seen {
 impl Seen {
     async fn look(ctx: &Context, site: &Site, store: &dyn StateStore) -> Result<Self> {
         let fail = |e| Failure::of_store(e, &site.environment);
-        let (base, release) = in_force(store, &site.environment).await?;
+        let Found { base, release, .. } = in_force(store, &site.environment).await?;
         let history = store.history(50).await.map_err(fail)?;
         let entry =
             history.into_iter().find(|e| base.release.is_some() && e.sequence == base.sequence);

@@ -44,10 +44,20 @@ pub fn plan(plan: &Plan, show: Show) -> String {
         out.push_str(&format!("  (release {version})"));
     }
     out.push_str("\n\n");
+    if !plan.base.stranded.is_empty() {
+        let left: Vec<_> = plan.base.stranded.iter().map(ToString::to_string).collect();
+        out.push_str(&format!(
+            "{} {} was left half-way, and what serves now may be either: nothing is taken for given, all\n\
+             traffic goes over at once when everything is ready, and what is left over is stopped.\n\n",
+            paint.attention("Note:"),
+            left.join(", ")
+        ));
+    }
     let by_component = group(&plan.changes);
     for (m, effect) in plan.rollout.moves.iter().zip(plan.traffic_effect()) {
         let changes = by_component.get(&Some(m.component.as_str()));
-        if changes.is_none() && m.from == m.to && !m.is_scaled() {
+        let goes_on = m.from == m.to && !m.is_scaled() && plan.rollout.stranded.is_none();
+        if changes.is_none() && goes_on {
             continue;
         }
         let sign = match (&m.from, &m.to) {

@@ -26,10 +26,10 @@ fn look(state: &State, observed: &Observed, now_ms: u64) -> Option<Event> {
     match state.phase {
         Phase::Starting => {
             let moves = state.spec.moves.iter();
-            let first = moves.filter(|m| (m.port && m.is_new()) || m.is_scaled());
+            let first = moves.filter(|m| state.spec.is_started_first(m));
             starting(first, to, observed, waited)
         }
-        Phase::Swapping => starting(state.spec.starting(false), to, observed, waited),
+        Phase::Swapping => starting(state.spec.swapped(), to, observed, waited),
         Phase::BackStarting => back_starting(state, observed, waited),
         Phase::Clearing | Phase::Previewing | Phase::Regaining(_) | Phase::BackShifting => {
             routed(state, observed)
@@ -50,6 +50,20 @@ fn look(state: &State, observed: &Observed, now_ms: u64) -> Option<Event> {
 
 fn routed(state: &State, observed: &Observed) -> Option<Event> {
     (observed.traffic.is_some() && observed.traffic == state.asked).then_some(Event::RouteObserved)
+}
+
+/// Whether the router has another split than the one that it reported before.
+fn forgets(state: &State, observed: &Observed) -> bool {
+    observed.traffic.is_some() && observed.traffic != state.asked
+}
+
+/// A phase that waits under a split asks for it again when the router has another one, and waits anew
+/// from when it is in force.
+fn regained(state: &State, observed: &Observed, waited: u64) -> Option<Event> {
+    if observed.traffic == state.asked {
+        return state.lost.then_some(Event::RouteObserved);
+    }
+    (observed.traffic.is_some() && waited >= ASK_AGAIN_MS).then_some(Event::RouteLost)
 }
 
 fn to(m: &Move) -> Option<&RevisionId> {
@@ -104,7 +118,7 @@ fn back_starting(state: &State, observed: &Observed, waited: u64) -> Option<Even
             seen.ready > 0 && (rest_is_late || serves(observed, from(m)))
         })
     };
-    let returning = state.spec.moves.iter().filter(|m| m.leaving().is_some() && !good_enough(m));
+    let returning = state.spec.returning().filter(|m| !good_enough(m));
     starting(returning, from, observed, waited)
 }
 
@@ -117,6 +131,7 @@ fn serves(observed: &Observed, revision: Option<&RevisionId>) -> bool {
 fn watching(state: &State, observed: &Observed, waited: u64) -> Option<Event> {
     let new = state.spec.moves.iter().filter(|m| m.is_new() || m.is_scaled());
     match health(new, observed)? {
+        Health::Good if state.lost || forgets(state, observed) => regained(state, observed, waited),
         Health::Good => (waited >= state.spec.watch_ms).then_some(Event::Watched),
         Health::Bad(event) => Some(event),
     }
@@ -129,7 +144,7 @@ fn holding(state: &State, n: usize, observed: &Observed, waited: u64) -> Option<
     if let Health::Bad(event) = health(serving, observed)? {
         return Some(event);
     }
-    if observed.traffic.is_some() && observed.traffic != state.asked {
+    if forgets(state, observed) {
         return Some(Event::RouteLost);
     }
     if state.promoted {
@@ -187,6 +202,9 @@ fn health<'a>(moves: impl Iterator<Item = &'a Move>, observed: &Observed) -> Opt
 }
 
 fn draining(state: &State, observed: &Observed, waited: u64) -> Option<Event> {
+    if state.lost || observed.traffic != state.asked {
+        return regained(state, observed, waited);
+    }
     let busy = state
         .draining()
         .iter()

@@ -74,30 +74,30 @@ fn preparing(spec: &Spec) -> Vec<Effect> {
 fn starting(spec: &Spec) -> Vec<Effect> {
     spec.moves
         .iter()
-        .filter(|m| (m.port && m.is_new()) || m.is_scaled())
+        .filter(|m| spec.is_started_first(m))
         .map(|m| spec.start(&spec.release, m, m.to.as_ref()))
         .collect()
 }
 
 fn swapping(spec: &Spec) -> Vec<Effect> {
-    let mut effects: Vec<Effect> = spec.leaving(false).map(stop_revision).collect();
-    effects.extend(spec.starting(false).map(|m| spec.start(&spec.release, m, m.to.as_ref())));
+    let stopped = spec.leaving(false).chain(spec.orphans(false));
+    let mut effects: Vec<Effect> = stopped.map(stop_revision).collect();
+    effects.extend(spec.swapped().map(|m| spec.start(&spec.release, m, m.to.as_ref())));
     effects
 }
 
 fn retiring(spec: &Spec) -> Vec<Effect> {
-    spec.leaving(true)
-        .map(|(component, revision)| match spec.rollback_window_ms {
-            0 => Effect::StopRevision { component, revision },
-            for_ms => Effect::KeepWarm { component, revision, for_ms },
-        })
-        .collect()
+    let warm = spec.leaving(true).map(|(component, revision)| match spec.rollback_window_ms {
+        0 => Effect::StopRevision { component, revision },
+        for_ms => Effect::KeepWarm { component, revision, for_ms },
+    });
+    warm.chain(spec.orphans(true).map(stop_revision)).collect()
 }
 
 /// Everything of the old release that may have been stopped or scaled is brought back first.
 fn back_starting(spec: &Spec) -> Vec<Effect> {
     let Some(previous) = &spec.previous else { return Vec::new() };
-    let mut effects: Vec<Effect> = Vec::new();
+    let mut effects: Vec<Effect> = spec.orphans(false).map(stop_revision).collect();
     for m in spec.starting(false) {
         if let Some(to) = &m.to {
             effects.push(stop_revision((m.component.clone(), to.clone())));
@@ -106,7 +106,7 @@ fn back_starting(spec: &Spec) -> Vec<Effect> {
     effects.extend(
         spec.moves
             .iter()
-            .filter(|m| m.from.is_some() && (m.leaving().is_some() || m.is_scaled()))
+            .filter(|m| spec.returning().any(|r| r == *m) || m.is_scaled())
             .map(|m| spec.start(previous, m, m.from.as_ref())),
     );
     effects
@@ -116,7 +116,9 @@ fn back_stopping(spec: &Spec) -> Vec<Effect> {
     spec.moves
         .iter()
         .filter(|m| m.is_new())
-        .filter_map(|m| Some(stop_revision((m.component.clone(), m.to.clone()?))))
+        .filter_map(|m| Some((m.component.clone(), m.to.clone()?)))
+        .chain(spec.orphans(true))
+        .map(stop_revision)
         .collect()
 }
 
@@ -126,14 +128,13 @@ fn stop_revision((component, revision): (String, RevisionId)) -> Effect {
 
 /// The revisions that have just lost their traffic.
 pub(super) fn losing_traffic(state: &State) -> Vec<(String, RevisionId)> {
+    let (spec, orphans) = (&state.spec, state.spec.orphans(true));
     if state.is_turning_back() {
-        return state
-            .spec
-            .starting(true)
-            .filter_map(|m| Some((m.component.clone(), m.to.clone()?)))
-            .collect();
+        let new = spec.starting(true);
+        let new = new.filter_map(|m| Some((m.component.clone(), m.to.clone()?)));
+        return new.chain(orphans).collect();
     }
-    state.spec.leaving(true).collect()
+    spec.leaving(true).chain(orphans).collect()
 }
 
 impl State {

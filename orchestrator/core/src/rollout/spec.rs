@@ -23,6 +23,24 @@ pub struct Spec {
     pub rollback_window_ms: u64,
     /// Hooks and migrations do not run on the way back.
     pub rollback: bool,
+    /// Set after a rollout that could not go back: what runs and what has traffic is not what the history says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stranded: Option<Stranded>,
+}
+
+/// What was left behind by rollouts that could neither go on nor back.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stranded {
+    /// Revisions that belong to neither of the two releases and may run.
+    pub orphans: Vec<Orphan>,
+}
+
+/// A revision that is to be stopped once it has no traffic.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Orphan {
+    pub component: String,
+    pub port: bool,
+    pub revision: RevisionId,
 }
 
 /// What happens to one component.
@@ -65,6 +83,17 @@ impl Move {
 impl Spec {
     /// The rollout that leads from `previous` to `release`.
     pub fn new(previous: Option<&Release>, release: &Release, rollback: bool) -> Self {
+        Self::after(previous, &[], release, rollback)
+    }
+
+    /// The same, where `left` have come between and were left as they were. All of the traffic goes over at once:
+    /// nobody knows who has it now, so that there is nothing to compare with.
+    pub fn after(
+        previous: Option<&Release>,
+        left: &[Release],
+        release: &Release,
+        rollback: bool,
+    ) -> Self {
         let mut names: Vec<&String> = release.components.keys().collect();
         if let Some(previous) = previous {
             names.extend(
@@ -77,18 +106,47 @@ impl Spec {
             .map(|name| component_move(previous, release, name, rollback))
             .collect();
         let policy = &release.rollout;
+        let stranded = (!left.is_empty()).then(|| stranded(left, &moves));
+        let at_once = rollback || stranded.is_some();
         Self {
             release: release.id(),
             previous: previous.map(Release::id),
             strategy: policy.strategy,
-            steps: if rollback { vec![Step::weight(100)] } else { steps(policy, &moves) },
+            steps: if at_once { vec![Step::weight(100)] } else { steps(policy, &moves) },
             analysis: policy.analysis.clone(),
             moves,
             watch_ms: policy.watch.0,
             deadline_ms: policy.deadline.0,
             rollback_window_ms: policy.rollback_window.0,
             rollback,
+            stranded,
         }
+    }
+
+    /// Whether its processes have to be ready before any traffic is moved.
+    pub fn is_started_first(&self, m: &Move) -> bool {
+        match self.stranded {
+            Some(_) => m.port && m.to.is_some(),
+            None => (m.port && m.is_new()) || m.is_scaled(),
+        }
+    }
+
+    /// Moves without a port whose processes are started once all of the traffic is on the new release.
+    pub fn swapped(&self) -> impl Iterator<Item = &Move> {
+        let anew = self.stranded.is_some();
+        self.moves.iter().filter(move |m| !m.port && m.to.is_some() && (anew || m.is_new()))
+    }
+
+    /// Moves whose old processes have to be there before going back.
+    pub fn returning(&self) -> impl Iterator<Item = &Move> {
+        let anew = self.stranded.is_some();
+        self.moves.iter().filter(move |m| m.from.is_some() && (anew || m.leaving().is_some()))
+    }
+
+    /// What was left behind, by whether it listens.
+    pub fn orphans(&self, port: bool) -> impl Iterator<Item = (String, RevisionId)> {
+        let all = self.stranded.iter().flat_map(|stranded| &stranded.orphans);
+        all.filter(move |o| o.port == port).map(|o| (o.component.clone(), o.revision.clone()))
     }
 
     /// The components that a judge compares: both revisions of them get requests.
@@ -131,6 +189,20 @@ impl Spec {
     pub fn starting(&self, port: bool) -> impl Iterator<Item = &Move> {
         self.moves.iter().filter(move |m| m.port == port && m.is_new())
     }
+}
+
+/// The revisions of `left` that no move names.
+fn stranded(left: &[Release], moves: &[Move]) -> Stranded {
+    let mut orphans: Vec<Orphan> = Vec::new();
+    let named =
+        |id: &RevisionId| moves.iter().any(|m| [&m.from, &m.to].contains(&&Some(id.clone())));
+    for (name, component) in left.iter().flat_map(|release| &release.components) {
+        let revision = component.revision(name);
+        if !named(&revision) && !orphans.iter().any(|o| o.revision == revision) {
+            orphans.push(Orphan { component: name.clone(), port: component.spec.port, revision });
+        }
+    }
+    Stranded { orphans }
 }
 
 /// The weights that a canary takes when the environment file gives none, a minute each.

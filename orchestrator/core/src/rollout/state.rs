@@ -18,8 +18,12 @@ pub struct State {
     /// When the rollout and its present phase began; milliseconds since the Unix epoch.
     pub began_ms: u64,
     pub phase_ms: u64,
+    /// When anything happened last.
+    pub last_ms: u64,
     /// The split that was last asked for.
     pub asked: Option<Traffic>,
+    /// Set from when the router was found to have lost the split of a phase that only waits, until it has it again.
+    pub lost: bool,
     /// Set while an operator holds the machine, or until one decides what the judge could not.
     pub paused: bool,
     /// Why it paused by itself.
@@ -117,9 +121,9 @@ pub enum Event {
     Inconclusive {
         reason: String,
     },
-    /// The router reports another split than the step's.
+    /// The router reports another split than the one that was observed before.
     RouteLost,
-    /// Another driver goes on, after nobody had done so for a while.
+    /// Another driver goes on, after nobody had done so for a while, or by a clock that was set back.
     TookOver,
     /// A health rule spoke: crash loop, readiness lost, start deadline, overall deadline.
     Unhealthy {
@@ -172,7 +176,9 @@ impl State {
             outstanding: VecDeque::new(),
             began_ms: 0,
             phase_ms: 0,
+            last_ms: 0,
             asked: None,
+            lost: false,
             paused: false,
             inconclusive: None,
             promoted: false,
@@ -181,6 +187,11 @@ impl State {
             back_refused: 0,
             verdict: None,
         }
+    }
+
+    /// Whether the machine waits for requests in flight to end.
+    pub(super) fn is_draining(&self) -> bool {
+        matches!(self.phase, Phase::Draining | Phase::ClearingDrain | Phase::BackDraining)
     }
 
     /// Whether the machine is on its way back.

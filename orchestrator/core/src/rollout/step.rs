@@ -1,8 +1,9 @@
 //! The transition function.
 
 use super::effects::{effects_of, losing_traffic};
+use super::intents::operator;
 use super::spec::Move;
-use super::state::{Event, Intent, Phase, State};
+use super::state::{Event, Phase, State};
 use crate::effect::{Effect, Outcome};
 use crate::judge::{OnInconclusive, Window};
 
@@ -10,13 +11,14 @@ use crate::judge::{OnInconclusive, Window};
 const GOES_BACK_TRIES: u32 = 20;
 
 /// What follows from `event` at `now_ms`: the next state and the effects that it adds. An event
-/// that does not fit the state (late, repeated) changes nothing.
+/// that does not fit the state (late, repeated) changes nothing but its time.
 pub fn step(mut state: State, event: &Event, now_ms: u64) -> (State, Vec<Effect>) {
     if state.phase == Phase::Finished {
         return (state, Vec::new());
     }
     let (phase, known) = (state.phase, state.outstanding.len());
     apply(&mut state, event, now_ms);
+    state.last_ms = now_ms;
     // Within a phase effects are taken from the front and added at the end.
     let old = if state.phase == phase { known } else { 0 };
     let added = state.outstanding.iter().skip(old).cloned().collect();
@@ -42,14 +44,11 @@ fn apply(state: &mut State, event: &Event, now: u64) {
         (phase, Event::Inconclusive { reason }) if !state.is_turning_back() && idle => {
             inconclusive(state, phase, reason, now);
         }
-        (Phase::Shifting(n) | Phase::Holding(n) | Phase::Regaining(n), Event::TookOver)
-            if !state.paused && state.spec.has_judge() =>
-        {
-            enter(state, Phase::Regaining(n), now);
-        }
+        (phase, Event::TookOver) => took_over(state, phase, now),
         (Phase::Starting, Event::Ready) if idle => {
-            // A release that was tested before needs no preview on the way back to it.
-            let direct = state.spec.rollback;
+            // A release that was tested before needs no preview on the way back to it; after one
+            // that was left half-way nobody knows that the old one can serve meanwhile.
+            let direct = state.spec.rollback || state.spec.stranded.is_some();
             enter(state, if direct { Phase::Shifting(0) } else { Phase::Previewing }, now);
         }
         (Phase::Swapping, Event::Ready) if idle => enter(state, Phase::Watching, now),
@@ -69,6 +68,21 @@ fn apply(state: &mut State, event: &Event, now: u64) {
         (Phase::Holding(n), Event::StepPassed) if idle => enter(state, after(state, n), now),
         (Phase::Holding(n) | Phase::Shifting(n), Event::RouteLost) if idle => {
             enter(state, Phase::Shifting(n), now);
+        }
+        // Asked for again, so that nothing is taken for drained or watched that is not so.
+        (
+            Phase::Watching | Phase::Draining | Phase::ClearingDrain | Phase::BackDraining,
+            Event::RouteLost,
+        ) if idle => {
+            state.lost = true;
+            state.outstanding.extend(state.asked.clone().map(|traffic| Effect::Route { traffic }));
+        }
+        (
+            Phase::Watching | Phase::Draining | Phase::ClearingDrain | Phase::BackDraining,
+            Event::RouteObserved,
+        ) if idle => {
+            state.lost = false;
+            state.phase_ms = now;
         }
         (Phase::Regaining(n), Event::RouteObserved) if idle => {
             enter(state, Phase::Shifting(n), now);
@@ -95,7 +109,7 @@ fn apply(state: &mut State, event: &Event, now: u64) {
 }
 
 /// Where the machine goes from step `n`.
-fn after(state: &State, n: usize) -> Phase {
+pub(super) fn after(state: &State, n: usize) -> Phase {
     match n + 1 < state.spec.steps.len() {
         true => Phase::Shifting(n + 1),
         false => Phase::Swapping,
@@ -137,7 +151,11 @@ fn refused(state: &mut State, phase: Phase, reason: &str, now: u64) {
     // that has been accepted.
     let accepted = matches!(phase, Phase::Draining | Phase::Retiring | Phase::Recording);
     let reason = reason.to_string();
-    if phase == Phase::BackShifting && state.back_refused < GOES_BACK_TRIES {
+    let stops = matches!(state.outstanding.front(), Some(Effect::StopRevision { .. }));
+    if phase == Phase::BackStarting && stops {
+        // The old one is needed more than the new one's end.
+        effect_ended(state, now);
+    } else if phase == Phase::BackShifting && state.back_refused < GOES_BACK_TRIES {
         // Not ready at that very moment; as soon as it is, it is asked for again.
         state.back_refused += 1;
         enter(state, Phase::BackStarting, now);
@@ -155,9 +173,31 @@ fn refused(state: &mut State, phase: Phase, reason: &str, now: u64) {
 
 /// The first outstanding effect is over, one way or the other.
 fn effect_ended(state: &mut State, now: u64) {
-    state.outstanding.pop_front();
-    if state.outstanding.is_empty() {
+    let ended = state.outstanding.pop_front();
+    if !state.outstanding.is_empty() {
+        return;
+    }
+    // What the phase waits for can begin only now.
+    state.phase_ms = now;
+    // A split that was lost while requests end is to be observed again.
+    let routed = matches!(ended, Some(Effect::Route { .. }));
+    if !(routed && state.is_draining()) {
         after_effects(state, now);
+    }
+}
+
+/// Somebody drives again. What the phase waits for counts from the last thing on record: nobody looked meanwhile.
+/// Where the clock was set back it counts by the new one.
+fn took_over(state: &mut State, phase: Phase, now: u64) {
+    let away = now as i64 - state.last_ms as i64;
+    state.began_ms = state.began_ms.saturating_add_signed(away);
+    state.phase_ms = state.phase_ms.saturating_add_signed(away);
+    state.judged_ms = state.judged_ms.map(|judged| judged.min(now));
+    if let Phase::Shifting(n) | Phase::Holding(n) | Phase::Regaining(n) = phase
+        && !state.paused
+        && state.spec.has_judge()
+    {
+        enter(state, Phase::Regaining(n), now);
     }
 }
 
@@ -173,74 +213,19 @@ fn cannot_go_back(state: &mut State, reason: &str, now: u64) {
         _ => "superseded".into(),
     };
     let reason = format!("{why}\ngoing back failed, everything was left as it was: {reason}");
-    state.verdict = Some(Outcome::Failed { reason });
+    state.verdict = Some(Outcome::Stranded { reason });
     enter(state, Phase::Recording, now);
 }
 
-fn operator(state: &mut State, intent: &Intent, now: u64) {
-    match intent {
-        Intent::Pause => state.paused = !state.is_turning_back(),
-        Intent::Resume => {
-            // The time spent paused counts neither for the phase nor for the deadline.
-            let away = now.saturating_sub(state.phase_ms);
-            if state.paused {
-                state.began_ms += away;
-                state.phase_ms = now;
-            }
-            state.paused = false;
-            state.inconclusive = None;
-        }
-        Intent::Promote { full } => promote(state, *full, now),
-        Intent::Abort => {
-            stop(state, Outcome::Aborted { reason: "aborted by an operator".into() }, now)
-        }
-        Intent::Rollback => {
-            stop(state, Outcome::Aborted { reason: "rolled back by an operator".into() }, now);
-        }
-        Intent::Supersede => stop(state, Outcome::Superseded, now),
-    }
-}
-
-fn promote(state: &mut State, full: bool, now: u64) {
-    if state.paused || state.at_gate().is_some() {
-        // Time spent waiting for a person does not count for the deadline.
-        state.began_ms += now.saturating_sub(state.phase_ms);
-    }
-    state.paused = false;
-    state.inconclusive = None;
-    let idle = state.outstanding.is_empty();
-    let last = state.spec.steps.len() - 1;
-    match state.phase {
-        Phase::Holding(n) | Phase::Shifting(n) | Phase::Regaining(n)
-            if full && n < last && idle =>
-        {
-            enter(state, Phase::Shifting(last), now);
-        }
-        Phase::Holding(n) if idle => enter(state, after(state, n), now),
-        // The weight is not observed yet; the step is left as soon as it is.
-        Phase::Shifting(_) | Phase::Regaining(_) => state.promoted = true,
-        Phase::Watching if idle => enter(state, Phase::Finishing, now),
-        _ => {}
-    }
-}
-
-fn stop(state: &mut State, outcome: Outcome, now: u64) {
-    // While the old release is being retired it is too late to go back by this rollout; the
-    // operator's command sees the release deployed and plans its own way back.
-    let retiring = matches!(state.phase, Phase::Retiring | Phase::Recording);
-    if !state.is_turning_back() && !retiring {
-        turn_back(state, outcome, now);
-    }
-}
-
-fn turn_back(state: &mut State, outcome: Outcome, now: u64) {
+pub(super) fn turn_back(state: &mut State, outcome: Outcome, now: u64) {
     state.verdict = Some(outcome);
     state.paused = false;
     state.inconclusive = None;
     // Nothing was routed or scaled yet: only what was started has to be stopped.
     let untouched = matches!(state.phase, Phase::New | Phase::Preparing | Phase::Starting)
         && state.asked.is_none()
-        && !state.spec.moves.iter().any(Move::is_scaled);
+        && !state.spec.moves.iter().any(Move::is_scaled)
+        && state.spec.stranded.is_none();
     state.outstanding.clear();
     enter(state, if untouched { Phase::BackStopping } else { Phase::BackStarting }, now);
 }
@@ -267,10 +252,11 @@ fn after_effects(state: &mut State, now: u64) {
 }
 
 /// Enters a phase; one without effects and without anything to observe is passed through.
-fn enter(state: &mut State, phase: Phase, now: u64) {
+pub(super) fn enter(state: &mut State, phase: Phase, now: u64) {
     // A word about one step is none about the next.
     let same_step = matches!((phase, state.step()), (Phase::Holding(n) | Phase::Shifting(n), Some(m)) if n == m);
     state.promoted &= same_step;
+    state.lost = false;
     state.phase = phase;
     state.phase_ms = now;
     state.outstanding = effects_of(state).into();

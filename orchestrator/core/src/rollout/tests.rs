@@ -2,6 +2,7 @@
 //! tests, which drive this same machine.
 
 mod canary;
+mod silence;
 
 use super::*;
 use crate::config::model::{Step, Strategy};
@@ -33,6 +34,7 @@ fn state_in(phase: Phase) -> State {
         deadline_ms: 60_000,
         rollback_window_ms: 60_000,
         rollback: false,
+        stranded: None,
     };
     State { phase, ..State::new(spec) }
 }
@@ -109,6 +111,6 @@ fn when_the_old_release_cannot_come_back_nothing_is_stopped() {
     state.verdict = Some(Outcome::TurnedBack { reason: "api lost readiness".into() });
     let (state, effects) =
         step(state, &Event::Unhealthy { reason: "api keeps crashing".into() }, 1);
-    assert!(matches!(state.verdict, Some(Outcome::Failed { .. })));
+    assert!(matches!(state.verdict, Some(Outcome::Stranded { .. })));
     assert!(matches!(effects.as_slice(), [crate::effect::Effect::Record { .. }]));
 }

@@ -1,5 +1,6 @@
 //! Releases and what became of them.
 
+use neuroca_deploy_core::effect::Outcome;
 use neuroca_deploy_core::release::{Release, ReleaseId};
 use neuroca_deploy_engine::ports::{HistoryEntry, StoreError, Who};
 use rusqlite::OptionalExtension;
@@ -7,6 +8,24 @@ use rusqlite::OptionalExtension;
 use super::{Store, from_json};
 
 impl Store {
+    /// Releases that were left half-way since the last run that left everything in order, newest first.
+    pub(super) fn stranded(&self) -> Result<Vec<ReleaseId>, StoreError> {
+        let ended =
+            "SELECT release, outcome FROM journals WHERE outcome IS NOT NULL ORDER BY id DESC";
+        let left: Vec<(String, String)> = self.read(|db| {
+            let mut query = db.prepare_cached(ended)?;
+            let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let stranded = |row: &rusqlite::Result<(String, String)>| match row {
+                Ok((_, outcome)) => {
+                    matches!(serde_json::from_str(outcome), Ok(Outcome::Stranded { .. }))
+                }
+                Err(_) => true,
+            };
+            rows.take_while(stranded).collect()
+        })?;
+        Ok(left.into_iter().map(|(release, _)| ReleaseId(release)).collect())
+    }
+
     pub(crate) fn current_release(&self) -> Result<Option<(u64, ReleaseId)>, StoreError> {
         self.read(|db| {
             db.query_row(

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use neuroca_deploy_core::effect::Outcome;
 use neuroca_deploy_core::journal::Record;
-use neuroca_deploy_core::plan::Plan;
+use neuroca_deploy_core::plan::{Base, Plan};
 use neuroca_deploy_core::release::{Release, ReleaseId};
 use neuroca_deploy_core::rollout::Intent;
 use neuroca_deploy_engine::ports::{
@@ -19,8 +19,10 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 #[async_trait]
 impl StateStore for Store {
-    async fn current(&self) -> Result<Option<(u64, ReleaseId)>, StoreError> {
-        self.current_release()
+    async fn base(&self) -> Result<Base, StoreError> {
+        let (sequence, release) = self.current_release()?.unzip();
+        let stranded = self.stranded()?;
+        Ok(Base { release, sequence: sequence.unwrap_or_default(), stranded })
     }
 
     async fn release(&self, id: &ReleaseId) -> Result<Option<Release>, StoreError> {

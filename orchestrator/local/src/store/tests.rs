@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 use neuroca_deploy_core::config::model::{Edge, Retention, RolloutPolicy};
 use neuroca_deploy_core::effect::{Effect, Outcome};
 use neuroca_deploy_core::journal::Record;
-use neuroca_deploy_core::plan::{Base, Plan};
+use neuroca_deploy_core::plan::{Base, InForce, Plan};
 use neuroca_deploy_core::release::{Release, ReleaseId};
 use neuroca_deploy_core::rollout::Intent;
 use neuroca_deploy_engine::ports::{Epoch, StateStore, Who};
@@ -36,7 +36,7 @@ fn plan(version: &str, keep: u32) -> Plan {
         retention: Retention { releases: keep, ..Retention::default() },
         rendered: Default::default(),
     };
-    Plan::new(Base::default(), None, release, false, &|_| None)
+    Plan::new(Base::default(), InForce::default(), release, false, &|_| None)
 }
 
 async fn deploy(store: &Store, epoch: Epoch, plan: &Plan) -> ReleaseId {
@@ -110,8 +110,30 @@ async fn history_tells_what_became_of_each_run_and_the_current_one() {
     let history = store.history(10).await.expect("readable");
     assert_eq!(history[0].outcome, Some(why));
     assert!(!history[0].current && history[1].current);
-    let current = store.current().await.expect("readable").expect("there");
-    assert_eq!(current, (history[1].sequence, first));
+    let current = store.base().await.expect("readable");
+    assert_eq!(current.stranded, []);
+    assert_eq!((current.sequence, current.release), (history[1].sequence, Some(first)));
+}
+
+#[tokio::test]
+async fn what_was_left_half_way_is_told_until_a_run_has_put_it_in_order() {
+    let place = place();
+    let store = open(&place);
+    let epoch = store.lock("a", Duration::ZERO).await.expect("free");
+    let ends = async |n: &str, outcome: Outcome| {
+        let plan = plan(n, 5);
+        let journal = store.begin(epoch, &plan, &Who::default()).await.expect("begun");
+        store.finish(epoch, journal, &outcome).await.expect("ended");
+        (store.base().await.expect("readable"), plan.rollout.release)
+    };
+    let why = || Outcome::Stranded { reason: "neither starts".into() };
+    let (_, first) = ends("1", Outcome::Deployed).await;
+    let (base, second) = ends("2", why()).await;
+    assert_eq!((base.release.as_ref(), &base.stranded), (Some(&first), &vec![second.clone()]));
+    let (base, third) = ends("3", why()).await;
+    assert_eq!(base.stranded, [third, second]);
+    let (base, _) = ends("4", Outcome::TurnedBack { reason: "ill".into() }).await;
+    assert_eq!((base.release, base.stranded), (Some(first), vec![]));
 }
 
 #[tokio::test]
@@ -191,7 +213,7 @@ async fn ten_thousand_runs_do_not_make_it_slow() {
     drop(store);
     let started = Instant::now();
     let store = open(&place);
-    assert_eq!(store.current().await.expect("readable").map(|(n, _)| n), Some(10_000));
+    assert_eq!(store.base().await.expect("readable").sequence, 10_000);
     assert!(store.unfinished().await.expect("readable").is_none());
     assert_eq!(store.history(20).await.expect("readable").len(), 20);
     assert!(started.elapsed() < Duration::from_millis(100), "{:?}", started.elapsed());

@@ -14,7 +14,7 @@ use neuroca_deploy_core::config::model::{Component, Edge, Retention, RolloutPoli
 use neuroca_deploy_core::config::units::Millis;
 use neuroca_deploy_core::effect::{Effect, Outcome, Share, Traffic};
 use neuroca_deploy_core::observed::{Observed, RevisionObserved};
-use neuroca_deploy_core::plan::{Base, Plan};
+use neuroca_deploy_core::plan::{InForce, Plan};
 use neuroca_deploy_core::release::{
     ComponentRelease, Release, ReleaseId, RevisionId, SecretVersion,
 };
@@ -122,8 +122,8 @@ impl Machine {
 
     /// Puts the record into the store, as the engine does before the first effect.
     pub async fn record(&self, release: &Release) -> ReleaseId {
-        let base = Base::from(self.store.current().await.expect("readable"));
-        let plan = Plan::new(base, None, release.clone(), false, &|_| None);
+        let base = self.store.base().await.expect("readable");
+        let plan = Plan::new(base, InForce::default(), release.clone(), false, &|_| None);
         let journal = self.store.begin(self.epoch, &plan, &Who::default()).await.expect("begun");
         self.store.finish(self.epoch, journal, &Outcome::Deployed).await.expect("ended");
         release.id()

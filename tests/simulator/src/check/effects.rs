@@ -2,7 +2,7 @@
 
 use neuroca_deploy_core::config::model::Strategy;
 use neuroca_deploy_core::effect::{Effect, Hook, Traffic};
-use neuroca_deploy_core::rollout::{Phase, State};
+use neuroca_deploy_core::rollout::{Move, Phase, State};
 use neuroca_deploy_engine::ports::TargetError;
 
 use super::Rule;
@@ -91,7 +91,11 @@ impl World {
             let state = journal.state();
             let mut kept = names.filter(|(name, _)| {
                 let m = state.spec.moves.iter().find(|m| m.component == **name);
-                m.is_none_or(|m| if state.is_turning_back() { &m.from } else { &m.to }.is_some())
+                let side = |m: &Move| {
+                    if state.is_turning_back() { m.from.is_some() } else { m.to.is_some() }
+                };
+                // What was left half-way before may belong to neither.
+                m.map_or(state.spec.stranded.is_none(), side)
             });
             kept.find(|(name, _)| {
                 let shares = traffic.shares.get(*name);
@@ -109,13 +113,9 @@ impl World {
     }
 
     fn check_stop(&mut self, driver: usize, n: usize) {
-        if self.left_as_it_was && crate::open::WHAT_WAS_LEFT_IS_NOT_KNOWN {
-            return;
-        }
         let coming = self.router.coming.iter().any(|(_, split)| split.weight(n) > 0);
         let shown = |look: &Look| look.split.as_ref().is_some_and(|split| split.weight(n) > 0);
-        let seen = self.drivers[driver].look.as_ref().is_some_and(shown)
-            && !crate::open::DRAINING_DOES_NOT_ASK_THE_ROUTER;
+        let seen = self.drivers[driver].look.as_ref().is_some_and(shown);
         if self.weight(n) > 0 || coming || seen {
             let how = if self.weight(n) > 0 { "has" } else { "was last seen to have" };
             self.violate(Rule::NothingIsStoppedWhileRouted, |w| {
@@ -129,8 +129,7 @@ impl World {
     }
 
     fn check_start(&mut self, n: usize) {
-        let left = self.left_as_it_was || self.run.refuses == Some(Refuses::Stop);
-        if self.revisions[n].part != WORKER || left {
+        if self.revisions[n].part != WORKER || self.run.refuses == Some(Refuses::Stop) {
             return;
         }
         let mut others = self

@@ -45,13 +45,11 @@ impl World {
         self.tell(|w| format!("{} records: {}", w.who(driver), w.words_of_outcome(&outcome)));
         match &outcome {
             Outcome::Deployed => self.check_deployed(&journal),
-            Outcome::Failed { reason } if reason.contains("everything was left as it was") => {
-                self.check_left(&journal);
-                self.left_as_it_was = true;
-            }
-            // Whoever comes after that finds what was left.
-            _ if self.left_as_it_was && crate::open::WHAT_WAS_LEFT_IS_NOT_KNOWN => {}
+            Outcome::Stranded { .. } => self.check_left(&journal),
             _ => self.check_back(&journal),
+        }
+        if !matches!(outcome, Outcome::Stranded { .. }) {
+            self.check_nothing_is_left(&journal);
         }
         if let Some(journals) = &mut self.journals {
             journals.push((journal.plan.rollout.clone(), journal.records.clone()));
@@ -91,9 +89,22 @@ impl World {
         }
     }
 
+    /// What was left half-way before is put in order by whoever comes after.
+    fn check_nothing_is_left(&mut self, journal: &Journal) {
+        let state = journal.state();
+        let orphans = state.spec.orphans(true).chain(state.spec.orphans(false));
+        let mut there = orphans.filter_map(|(_, id)| self.find(&id));
+        let found = there.find(|n| self.revisions[*n].process.is_some());
+        if let Some(n) = found.filter(|_| self.run.refuses != Some(Refuses::Stop)) {
+            self.violate(Rule::TurnedBackMeansBack, |w| {
+                format!("{} was left behind and still runs", w.name_of(n))
+            });
+        }
+    }
+
     /// Going back may fail, but not for want of trying.
     fn check_left(&mut self, journal: &Journal) {
-        if self.left_as_it_was || self.run.refuses == Some(Refuses::Start) {
+        if self.run.refuses == Some(Refuses::Start) {
             return;
         }
         let leaving = journal.state().spec.moves.iter().filter_map(|m| m.leaving());
@@ -136,13 +147,16 @@ impl World {
     /// Nobody drives any more: what the history calls current is what has the traffic.
     pub fn check_end(&mut self) {
         let Some((_, built)) = self.store.current() else { return };
+        if !self.store.stranded().is_empty() {
+            return;
+        }
         let built = built.clone();
         for (part, id) in built.revisions.iter().enumerate() {
             let Some(n) = id.as_ref().filter(|_| part != 2).and_then(|id| self.find(id)) else {
                 continue;
             };
             let weight = self.weight(n);
-            if weight != 100 && !self.left_as_it_was {
+            if weight != 100 {
                 self.violate(Rule::TurnedBackMeansBack, |w| {
                     format!("{} is in force and has {weight} % of its traffic", w.name_of(n))
                 });

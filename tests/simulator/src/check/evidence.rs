@@ -129,7 +129,7 @@ impl World {
         at_ms: u64,
     ) -> Option<(Rule, String)> {
         let (state, evidence) = (journal.state(), Rule::EventsHaveEvidence);
-        if journal.facts.silent && state.step().is_some() && *event != Event::TookOver {
+        if journal.facts.silent && *event != Event::TookOver {
             return Some((Rule::SilenceGivesBack, "nobody drove for a while".into()));
         }
         let waited = at_ms.saturating_sub(state.phase_ms);
@@ -238,7 +238,6 @@ impl World {
                 let routed = split.is_some_and(|split| {
                     split.weights.iter().any(|(n, weight)| losing & (1 << n) != 0 && *weight > 0)
                 });
-                let routed = routed && !crate::open::DRAINING_DOES_NOT_ASK_THE_ROUTER;
                 (look.busy & losing != 0 || routed).then(|| "it is still in use".into())
             }
             _ => None,
@@ -260,9 +259,14 @@ impl World {
 
 /// The moves of a phase that waits for readiness, and which side of them.
 fn needed(spec: &Spec, phase: Phase) -> impl Iterator<Item = (&Move, bool)> {
+    // After a run that was left half-way nobody knows that what does not change is there.
+    let anew = spec.stranded.is_some();
     spec.moves.iter().filter_map(move |m| match phase {
+        Phase::BackStarting if anew => m.from.is_some().then_some((m, false)),
         Phase::BackStarting => m.leaving().is_some().then_some((m, false)),
+        Phase::Swapping if anew => (!m.port && m.to.is_some()).then_some((m, true)),
         Phase::Swapping => (!m.port && m.is_new()).then_some((m, true)),
+        Phase::Starting if anew => (m.port && m.to.is_some()).then_some((m, true)),
         Phase::Starting => (m.port && m.is_new() || m.is_scaled()).then_some((m, true)),
         Phase::Holding(_) => (m.port && m.is_new()).then_some((m, true)),
         _ => (m.is_new() || m.is_scaled()).then_some((m, true)),

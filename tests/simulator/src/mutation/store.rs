@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use neuroca_deploy_core::effect::Outcome;
 use neuroca_deploy_core::journal::Record;
-use neuroca_deploy_core::plan::Plan;
+use neuroca_deploy_core::plan::{Base, Plan};
 use neuroca_deploy_core::release::{Release, ReleaseId};
 use neuroca_deploy_core::rollout::{Event, Intent};
 use neuroca_deploy_engine::ports::*;
@@ -14,8 +14,8 @@ use super::{Mutated, Mutation};
 
 #[async_trait]
 impl StateStore for Mutated {
-    async fn current(&self) -> Result<Option<(u64, ReleaseId)>, StoreError> {
-        self.port.current().await
+    async fn base(&self) -> Result<Base, StoreError> {
+        self.port.base().await
     }
 
     async fn release(&self, id: &ReleaseId) -> Result<Option<Release>, StoreError> {

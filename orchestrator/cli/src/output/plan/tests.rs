@@ -1,6 +1,6 @@
 use neuroca_deploy_core::config::{Inputs, SourceFile, resolve};
 use neuroca_deploy_core::digest::Digest;
-use neuroca_deploy_core::plan::{Base, Plan};
+use neuroca_deploy_core::plan::{Base, InForce, Plan};
 use neuroca_deploy_core::release::{ComponentRelease, Release, SecretVersion};
 
 use super::*;
@@ -46,10 +46,11 @@ fn shown(old: Option<(&str, Option<&str>)>, new: (&str, Option<&str>), rollback:
     let old = old.map(|(text, secret)| release(text, secret).0);
     let (new, origin) = release(new.0, new.1);
     let base = match &old {
-        Some(old) => Base { release: Some(old.id()), sequence: 7 },
+        Some(old) => Base { release: Some(old.id()), sequence: 7, stranded: Vec::new() },
         None => Base::default(),
     };
-    let made = Plan::new(base, old.as_ref(), new, rollback, &origin);
+    let made =
+        Plan::new(base, InForce { release: old.as_ref(), stranded: &[] }, new, rollback, &origin);
     plan(&made, Show { paint: Paint(false), defaults: false })
 }
 
