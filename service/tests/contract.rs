@@ -122,6 +122,7 @@ async fn contract(database: &Database) {
     tasks_are_kept(&repository, of).await;
     one_leads(&repository, database).await;
     keys_and_the_log_of_acts(&repository).await;
+    a_budget_is_spent_once(&repository, of).await;
     tenants_do_not_meet(&repository).await;
     repository.close().await;
     let back = rollback(database).await.expect("rolls back");
@@ -616,6 +617,25 @@ async fn tenants_do_not_meet(repository: &Shared) {
     clear(repository, &a).await;
 }
 
+async fn a_budget_is_spent_once(repository: &Shared, of: &Tenant) {
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let (repository, of) = (repository.clone(), of.clone());
+        tasks.spawn(async move { repository.spend(&of, 7, 30, Some(100)).await.expect("spends") });
+    }
+    let taken = tasks.join_all().await.into_iter().filter(|taken| *taken).count();
+    assert_eq!((taken, repository.spent(of, 7).await.expect("reads")), (3, 90));
+    assert!(!repository.spend(of, 8, 101, Some(100)).await.expect("answers"), "more than a day has");
+    repository.correct(of, 7, -20).await.expect("corrects");
+    assert!(repository.spend(of, 7, 30, Some(100)).await.expect("spends"));
+    assert_eq!(repository.spent(&tenant("else"), 7).await.expect("reads"), 0);
+    repository.correct(of, 7, -1000).await.expect("corrects");
+    assert_eq!(repository.spent(of, 7).await.expect("reads"), 0);
+    assert!(repository.spend(of, 8, 5, None).await.expect("spends"));
+    assert!(repository.spend(of, 8 + 91, 1, None).await.expect("spends"));
+    assert_eq!(repository.spent(of, 8).await.expect("reads"), 0, "old days are not kept");
+}
+
 #[tokio::test]
 async fn sqlite_keeps_the_contract() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -673,6 +693,7 @@ async fn the_database_itself_keeps_tenants_apart(database: &Database, options: &
             revoked_at: None,
         };
         repository.add_key(&key, vec![0; 32], act("key.create")).await.expect("adds");
+        assert!(repository.spend(&tenant(name), 1, 1, None).await.expect("spends"));
     }
     let mut raw = options.connect().await.expect("connects");
     raw.execute("SET ROLE neuroca_app").await.expect("a member of the role");

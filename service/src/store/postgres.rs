@@ -23,6 +23,9 @@ mod memories;
 #[path = "common/repository.rs"]
 #[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
 mod repository;
+#[path = "common/spending.rs"]
+#[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
+mod spending;
 #[path = "common/subjects.rs"]
 #[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
 mod subjects;

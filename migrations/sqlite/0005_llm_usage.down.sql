@@ -1,0 +1,2 @@
+DROP TABLE llm_usage;
+UPDATE schema_state SET version = 4;
