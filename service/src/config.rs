@@ -5,6 +5,7 @@
 
 mod auth;
 mod database;
+mod llm;
 mod names;
 mod source;
 
@@ -16,6 +17,7 @@ pub use names::{NAMES, parameter_of, suggestion};
 use source::Source;
 
 use crate::auth::AuthSettings;
+use crate::llm::LlmSettings;
 use crate::masking::Masking;
 
 /// Where it runs, as the operator calls it.
@@ -69,17 +71,6 @@ impl Capacity {
     }
 }
 
-/// The language model that may be asked; everything else works without one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Llm {
-    /// Who serves it.
-    pub provider: String,
-    /// Which one.
-    pub model: Option<String>,
-    /// How to get in.
-    pub api_key: Option<Secret>,
-}
-
 /// Everything that the service is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -99,8 +90,8 @@ pub struct Settings {
     pub masking: Masking,
     /// `NEUROCA_AUTH`, `NEUROCA_OIDC_*`, `NEUROCA_RATE_LIMIT_PER_MINUTE`.
     pub auth: AuthSettings,
-    /// `NEUROCA_LLM_*`.
-    pub llm: Option<Llm>,
+    /// `NEUROCA_LLM_*`: the language model that may be asked; everything else works without one.
+    pub llm: Option<LlmSettings>,
     /// `NEUROCA_DRAIN_DELAY_MS`.
     pub drain_delay: Duration,
     /// `NEUROCA_REVISION`: what the answers call this deployment.
@@ -174,7 +165,7 @@ impl Settings {
                 .filter(|days| *days > 0),
             masking: read_masking(&mut source),
             auth: auth::read(&mut source, stage),
-            llm: read_llm(&mut source),
+            llm: llm::read(&mut source),
             drain_delay: Duration::from_millis(
                 source.number("NEUROCA_DRAIN_DELAY_MS", 0, 0, 600_000).into(),
             ),
@@ -193,23 +184,6 @@ fn read_masking(source: &mut Source) -> Masking {
         source.problem(format!("NEUROCA_MASK and NEUROCA_MASK_PATTERNS: {problem}"));
         Masking::default()
     })
-}
-
-fn read_llm(source: &mut Source) -> Option<Llm> {
-    let provider = source.text("NEUROCA_LLM_PROVIDER");
-    let model = source.text("NEUROCA_LLM_MODEL");
-    let api_key = source.text("NEUROCA_LLM_API_KEY").map(Secret);
-    match provider {
-        Some(provider) => Some(Llm { provider, model, api_key }),
-        None => {
-            if model.is_some() || api_key.is_some() {
-                source.problem(
-                    "NEUROCA_LLM_MODEL and NEUROCA_LLM_API_KEY mean nothing without NEUROCA_LLM_PROVIDER",
-                );
-            }
-            None
-        }
-    }
 }
 
 fn read_revision(source: &mut Source) -> String {
@@ -265,7 +239,7 @@ mod tests {
           NEUROCA_ENV is not one of development, staging, production
           NEUROCA_DEBUG is not one of true, false, 1, 0
           NEUROCA_MEMORY_WORKING_SIZE is not a whole number from 1 to 1000000
-          NEUROCA_LLM_MODEL and NEUROCA_LLM_API_KEY mean nothing without NEUROCA_LLM_PROVIDER
+          NEUROCA_LLM_API_KEY means nothing without NEUROCA_LLM_PROVIDER
           PORT is not a port number
         `neuroca parameters` prints the known names
         ");

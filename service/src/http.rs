@@ -33,6 +33,7 @@ use crate::accesses::Accesses;
 use crate::auth::{Authenticator, Limiter};
 use crate::config::Capacity;
 use crate::lifecycle::Lifecycle;
+use crate::llm::{Budget, Llm};
 use crate::masking::Masking;
 use crate::search::Searcher;
 use crate::store::Repository;
@@ -48,8 +49,10 @@ pub struct Shared {
     pub capacity: Capacity,
     /// What is never kept.
     pub masking: Masking,
-    /// Name of the language model's provider, if one is configured.
-    pub llm: Option<String>,
+    /// The language model, if there is one.
+    pub llm: Option<Llm>,
+    /// What a tenant may use of it.
+    pub budget: Budget,
     /// Where the process stands.
     pub lifecycle: Lifecycle,
     /// Counters.

@@ -24,6 +24,7 @@ use crate::auth::{Authenticator, Limiter};
 use crate::config::{Database, Settings};
 use crate::http::{Events, Metrics, Shared, router};
 use crate::lifecycle::{Lifecycle, Phase, Shutdown};
+use crate::llm::{Budget, Llm, LlmSettings};
 use crate::search::Searcher;
 use crate::store::{OpenError, Repository, open};
 
@@ -66,7 +67,8 @@ pub async fn serve(settings: Settings, mut shutdown: Shutdown) -> Result<(), Ser
         revision: settings.revision.clone(),
         capacity: settings.capacity,
         masking: settings.masking.clone(),
-        llm: settings.llm.as_ref().map(|llm| llm.provider.clone()),
+        llm: model(settings.llm.as_ref()),
+        budget: Budget { per_day: settings.llm.as_ref().and_then(|llm| llm.tokens_per_day) },
         lifecycle: lifecycle.clone(),
         metrics: Metrics::default(),
         events: Events::default(),
@@ -124,6 +126,18 @@ pub async fn serve(settings: Settings, mut shutdown: Shutdown) -> Result<(), Ser
         repository.close().await;
     }
     failure.map_or(Ok(()), Err)
+}
+
+fn model(settings: Option<&LlmSettings>) -> Option<Llm> {
+    let settings = settings?;
+    let llm = Llm::new(settings.clone());
+    if llm.is_none() {
+        tracing::warn!(
+            provider = settings.provider.name(),
+            "no language model is asked: NEUROCA_LLM_MODEL or NEUROCA_LLM_API_KEY is missing"
+        );
+    }
+    llm
 }
 
 /// A server may come back by itself, a file does not.

@@ -625,7 +625,10 @@ async fn a_budget_is_spent_once(repository: &Shared, of: &Tenant) {
     }
     let taken = tasks.join_all().await.into_iter().filter(|taken| *taken).count();
     assert_eq!((taken, repository.spent(of, 7).await.expect("reads")), (3, 90));
-    assert!(!repository.spend(of, 8, 101, Some(100)).await.expect("answers"), "more than a day has");
+    assert!(
+        !repository.spend(of, 8, 101, Some(100)).await.expect("answers"),
+        "more than a day has"
+    );
     repository.correct(of, 7, -20).await.expect("corrects");
     assert!(repository.spend(of, 7, 30, Some(100)).await.expect("spends"));
     assert_eq!(repository.spent(&tenant("else"), 7).await.expect("reads"), 0);

@@ -5,10 +5,6 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, Limited};
-use hyper_rustls::HttpsConnector;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::Mutex;
@@ -16,6 +12,7 @@ use tokio::sync::Mutex;
 use super::jwt::{self, Jwks, Refusal};
 use super::{Principal, Role};
 use crate::memory::Moment;
+use crate::outbound::{Outbound, outbound};
 use crate::tenant::Tenant;
 
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -57,7 +54,7 @@ struct Known {
 /// An issuer.
 pub struct Oidc {
     settings: OidcSettings,
-    client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
+    client: Outbound<Empty<Bytes>>,
     known: RwLock<Known>,
     last_attempt: Mutex<Option<Instant>>,
 }
@@ -65,26 +62,9 @@ pub struct Oidc {
 impl Oidc {
     /// Trusts what `settings` name; fetches nothing yet.
     pub fn new(settings: OidcSettings) -> Self {
-        let mut roots = rustls::RootCertStore::empty();
-        // A certificate that cannot be read is one issuer less, not a reason to refuse all.
-        let (_, _) =
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map(|builder| builder.with_root_certificates(roots).with_no_client_auth());
-        let connector = match tls {
-            Ok(tls) => hyper_rustls::HttpsConnectorBuilder::new()
-                .with_tls_config(tls)
-                .https_or_http()
-                .enable_http1()
-                .build(),
-            // ring knows the default versions.
-            Err(error) => unreachable!("{error}"),
-        };
         Self {
             settings,
-            client: Client::builder(TokioExecutor::new()).build(connector),
+            client: outbound(PATIENCE),
             known: RwLock::default(),
             last_attempt: Mutex::default(),
         }

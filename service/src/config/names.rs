@@ -3,7 +3,7 @@
 //! Knows no values.
 
 /// Every parameter, sorted. Each can also be given as `NAME_FILE`: a file that holds the value.
-pub const NAMES: [&str; 32] = [
+pub const NAMES: [&str; 36] = [
     "NEUROCA_AUTH",
     "NEUROCA_DB_HOST",
     "NEUROCA_DB_NAME",
@@ -18,8 +18,12 @@ pub const NAMES: [&str; 32] = [
     "NEUROCA_DRAIN_DELAY_MS",
     "NEUROCA_ENV",
     "NEUROCA_LLM_API_KEY",
+    "NEUROCA_LLM_BASE_URL",
+    "NEUROCA_LLM_MAX_TOKENS",
     "NEUROCA_LLM_MODEL",
     "NEUROCA_LLM_PROVIDER",
+    "NEUROCA_LLM_TIMEOUT_MS",
+    "NEUROCA_LLM_TOKENS_PER_DAY",
     "NEUROCA_LOG_LEVEL",
     "NEUROCA_MASK",
     "NEUROCA_MASK_PATTERNS",

@@ -55,6 +55,11 @@ impl Source {
         self.problems.push(text.into());
     }
 
+    /// Whether `name` was given a value and nobody has taken it.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.values.get(name).is_some_and(|value| !value.is_empty())
+    }
+
     /// The value of `name`; an empty one counts as not set, since that is what an empty
     /// substitution in a manifest gives.
     pub(super) fn text(&mut self, name: &'static str) -> Option<String> {

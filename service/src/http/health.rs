@@ -83,7 +83,7 @@ pub(super) async fn overview(State(shared): State<Arc<Shared>>) -> Answer {
         "revision": shared.revision,
         "version": env!("CARGO_PKG_VERSION"),
         "schema": schema,
-        "llm": shared.llm,
+        "llm": shared.llm.as_ref().map(|llm| llm.provider()),
     });
     (status, Json(body))
 }

@@ -258,6 +258,9 @@ pub(super) async fn show(State(shared): State<Arc<Shared>>) -> Response {
                 .and_then(Result::ok),
         },
     };
-    let text = shared.metrics.render(&shared.revision, shared.lifecycle.phase(), found);
+    let mut text = shared.metrics.render(&shared.revision, shared.lifecycle.phase(), found);
+    if let Some(llm) = &shared.llm {
+        llm.render(&mut text, &format!("revision=\"{}\"", shared.revision));
+    }
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
