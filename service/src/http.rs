@@ -10,6 +10,7 @@ mod events;
 mod health;
 mod input;
 mod keys;
+mod llm;
 mod memories;
 mod metrics;
 mod observe;

@@ -196,14 +196,16 @@ fn describe(operation: &Operation, generator: &mut SchemaGenerator) -> Value {
     }
     let mut answers = Map::new();
     for answer in &operation.answers {
-        let mut described = json!({ "description": answer.description });
+        // One status may come in several media types.
+        let described = answers
+            .entry(answer.status.to_string())
+            .or_insert_with(|| json!({ "description": answer.description }));
         if let Some(schema) = answer.schema {
-            described["content"] = json!({ answer.media_type: { "schema": schema(generator) } });
+            described["content"][answer.media_type] = json!({ "schema": schema(generator) });
         }
         for header in answer.headers {
             described["headers"][*header] = json!({ "schema": { "type": "string" } });
         }
-        answers.insert(answer.status.to_string(), described);
     }
     answers.insert("4XX".into(), json!({ "$ref": "#/components/responses/Refused" }));
     answers.insert("5XX".into(), json!({ "$ref": "#/components/responses/Failed" }));

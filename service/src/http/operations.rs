@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::contract::{Operation, document};
 use super::{
-    consolidations, docs, events, health, keys, memories, metrics, search, subjects, tiers,
+    consolidations, docs, events, health, keys, llm, memories, metrics, search, subjects, tiers,
 };
 use crate::auth::Role;
 use crate::memory::{Change, Draft, Memory};
@@ -24,6 +24,7 @@ async fn show() -> Json<Value> {
 pub(super) fn all() -> Vec<Operation> {
     let mut all = of_memories();
     all.extend(of_finding());
+    all.extend(of_the_model());
     all.extend(of_subjects());
     all.extend(of_administration());
     all.extend(of_the_process());
@@ -164,6 +165,34 @@ fn of_finding() -> Vec<Operation> {
         .role(Role::Viewer)
         .query::<events::EventQuery>()
         .text("text/event-stream", "A stream that ends when the service does."),
+    ]
+}
+
+fn of_the_model() -> Vec<Operation> {
+    let words = "Events `memories`, `text`, and at the end `answer` or `problem`.";
+    vec![
+        Operation::new(
+            Method::POST,
+            "/v1/llm/query",
+            "llmQuery",
+            "Have a language model answer from memories, and name them",
+            llm::query,
+        )
+        .role(Role::Agent)
+        .body::<llm::LlmQuery>()
+        .json::<llm::Answered>(200, "The answer; as events if `stream` is true.")
+        .text("text/event-stream", words),
+        Operation::new(
+            Method::POST,
+            "/v1/llm/conversation",
+            "llmConversation",
+            "Say something to a language model that remembers",
+            llm::conversation,
+        )
+        .role(Role::Agent)
+        .body::<llm::Conversation>()
+        .json::<llm::Answered>(200, "The answer; as events unless `stream` is false.")
+        .text("text/event-stream", words),
     ]
 }
 

@@ -58,14 +58,18 @@ pub(super) struct Found {
     items: Vec<Answer>,
 }
 
-fn check(query: &str, subject: Option<&str>) -> Result<(), Problem> {
+pub(super) fn check(query: &str, subject: Option<&str>) -> Result<(), Problem> {
     if query.is_empty() || query.len() > MAX_QUERY {
         return Err(Problem::invalid(&format!("query is empty or longer than {MAX_QUERY} bytes")));
     }
     subject.map_or(Ok(()), check_subject).map_err(|why| Problem::invalid(&why))
 }
 
-async fn find(shared: &Shared, caller: &Principal, wish: &Wish) -> Result<Vec<Hit>, Problem> {
+pub(super) async fn find(
+    shared: &Shared,
+    caller: &Principal,
+    wish: &Wish,
+) -> Result<Vec<Hit>, Problem> {
     let repository = shared.repository()?;
     let hits = shared.searcher.search(&**repository, &caller.tenant, wish).await?;
     shared.accesses.note(&caller.tenant, hits.iter().map(|hit| hit.memory.id), wish.now);
@@ -137,20 +141,52 @@ pub(super) async fn context(
         return Err(Problem::invalid("max_tokens is not from 16 to 200000"));
     }
     let now = Moment::now();
+    let about = About { text: wish.query, subject: wish.subject, max_tokens: wish.max_tokens, now };
+    let gathered = gather(&shared, &caller, about).await?;
+    let text: String = gathered.memories.iter().map(line).collect();
+    Ok(Json(Context {
+        estimated_tokens: gathered.estimated_tokens,
+        text,
+        memories: gathered.memories.into_iter().map(|memory| memory.id).collect(),
+        left_out: gathered.left_out,
+    }))
+}
+
+/// What memories are gathered for.
+pub(super) struct About {
+    pub(super) text: String,
+    pub(super) subject: Option<String>,
+    pub(super) max_tokens: u32,
+    pub(super) now: Moment,
+}
+
+/// Memories for a prompt, oldest first.
+pub(super) struct Gathered {
+    pub(super) memories: Vec<Memory>,
+    pub(super) estimated_tokens: usize,
+    pub(super) left_out: usize,
+}
+
+pub(super) async fn gather(
+    shared: &Shared,
+    caller: &Principal,
+    about: About,
+) -> Result<Gathered, Problem> {
+    let now = about.now;
     let asked = Wish {
-        text: wish.query,
-        subject: wish.subject.clone(),
+        text: about.text,
+        subject: about.subject.clone(),
         tier: None,
         limit: CONTEXT_HITS as usize,
         now,
     };
-    let hits = find(&shared, &caller, &asked).await?;
+    let hits = find(shared, caller, &asked).await?;
     let mut memories: Vec<Memory> = hits.into_iter().map(|hit| hit.memory).collect();
-    if wish.subject.is_some() {
+    if about.subject.is_some() {
         let page = Page {
             before: None,
             tier: Some(Tier::Working),
-            subject: wish.subject,
+            subject: about.subject,
             limit: CONTEXT_RECENT,
             now,
         };
@@ -160,26 +196,19 @@ pub(super) async fn context(
             }
         }
     }
-    let (mut left, mut left_out) = (wish.max_tokens as usize, 0);
-    let mut kept: Vec<(Memory, String)> = Vec::new();
+    let (mut left, mut left_out) = (about.max_tokens as usize, 0);
+    let mut kept: Vec<Memory> = Vec::new();
     for memory in memories {
-        let line = line(&memory);
-        match left.checked_sub(estimated_tokens(&line)) {
+        match left.checked_sub(estimated_tokens(&line(&memory))) {
             Some(rest) => {
                 left = rest;
-                kept.push((memory, line));
+                kept.push(memory);
             }
             None => left_out += 1,
         }
     }
-    kept.sort_by_key(|(memory, _)| (memory.occurred_at, memory.id));
-    let text: String = kept.iter().map(|(_, line)| line.as_str()).collect();
-    Ok(Json(Context {
-        estimated_tokens: wish.max_tokens as usize - left,
-        text,
-        memories: kept.into_iter().map(|(memory, _)| memory.id).collect(),
-        left_out,
-    }))
+    kept.sort_by_key(|memory| (memory.occurred_at, memory.id));
+    Ok(Gathered { estimated_tokens: about.max_tokens as usize - left, memories: kept, left_out })
 }
 
 fn line(memory: &Memory) -> String {

@@ -116,6 +116,7 @@ impl Llm {
                 pass: Some(pass),
                 meter: self.meter.clone(),
                 silence: self.settings.timeout,
+                heard_at: Instant::now(),
                 until: Instant::now() + LONGEST,
                 bytes: 0,
             }),
@@ -178,12 +179,13 @@ pub struct Answering {
     pass: Option<Pass>,
     meter: Arc<Meter>,
     silence: Duration,
+    heard_at: Instant,
     until: Instant,
     bytes: usize,
 }
 
 impl Answering {
-    /// The next part; `None` behind the end or a failure.
+    /// The next part; `None` behind the end or a failure. Giving up waiting loses nothing.
     pub async fn next(&mut self) -> Option<Result<Piece, Failure>> {
         self.pass.as_ref()?;
         let heard = self.hear().await;
@@ -209,10 +211,11 @@ impl Answering {
                     return Ok(piece);
                 }
             }
-            let left = self.until.saturating_duration_since(Instant::now());
-            let frame = tokio::time::timeout(self.silence.min(left), self.body.frame()).await;
+            let until = self.until.min(self.heard_at + self.silence);
+            let frame = tokio::time::timeout_at(until.into(), self.body.frame()).await;
             match frame.map_err(|_| Failure::Silent(self.silence))? {
                 Some(Ok(frame)) => {
+                    self.heard_at = Instant::now();
                     if let Ok(data) = frame.into_data() {
                         self.bytes += data.len();
                         self.events.push(&data);

@@ -4,13 +4,14 @@ mod anthropic;
 mod openai;
 
 use hyper::header::{AUTHORIZATION, HeaderName, HeaderValue};
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Failure, LlmSettings, Provider};
 
 /// Who says something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Speaker {
     /// Whoever asks.
@@ -20,11 +21,13 @@ pub enum Speaker {
 }
 
 /// What was said.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Message {
     /// By whom.
     pub role: Speaker,
     /// The words.
+    #[schemars(length(min = 1, max = 32768), regex(pattern = r"^[^\u0000]*$"))]
     pub content: String,
 }
 
@@ -40,7 +43,7 @@ pub struct Prompt {
 }
 
 /// Tokens of one question.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Usage {
     /// Of what it was given.
     pub prompt_tokens: u64,
