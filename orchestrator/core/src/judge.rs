@@ -25,8 +25,10 @@ use self::component::Component;
 pub use evidence::{ComponentEvidence, Evidence, MetricEvidence, Quantiles, SideEvidence};
 pub use latency::known_after_us;
 pub use policy::{Analysis, Errors, Latency, OnInconclusive, Prometheus, RatioQueries};
+pub(crate) use proportion::{BETTER, STAKES, WITHIN, WORSE};
 pub use verdict::{Acceptance, Alarm, Lack, Lacking, Metric, Verdict};
 use wealth::Schedule;
+pub(crate) use wealth::WITHIN_HORIZON;
 pub use window::{Compared, Counts, Ratio, Sides, Slower, Window};
 
 /// An alarm shows counts of between once and twice this time: what a fault did, not what was before it.

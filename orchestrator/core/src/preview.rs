@@ -23,12 +23,15 @@ use serde::Serialize;
 
 use crate::config::model::Environment;
 use crate::rollout::Spec;
-use crate::traffic::{Fault, LatencyLaw, Stream, Traffic};
+use crate::traffic::{Fault, LatencyLaw, Sent, Stream, Traffic, slot_ms};
 
 /// Standard deviation of the logarithm of latencies: the 99th percentile is 3.2 times the median.
 const LATENCY_SIGMA: f64 = 0.5;
 /// How much pods of one release differ where they are said to: log-odds of errors, log of latency.
 const POD_SIGMAS: (f64, f64) = (0.3, 0.05);
+
+/// Requests of so long before the split are made up too.
+const BEFORE_MS: u64 = 10_000;
 
 /// What is known about the traffic.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -117,7 +120,7 @@ impl Trial {
     pub fn default_runs(&self) -> usize {
         let analysis = &self.spec.analysis;
         let pauses: u64 = self.spec.steps.iter().map(|step| step.pause.0).sum();
-        let interval = self.spec.window_ms().max(walk::TICK_MS) as f64;
+        let interval = self.interval_ms() as f64;
         let components = self.spec.compared().len() as f64;
         let windows = components * (pauses + analysis.decide_within.0) as f64 / interval;
         let requests = self.given.rps * interval / 1000.0 / components;
@@ -140,12 +143,26 @@ impl Trial {
                 Stream::new(&traffic, mix(seed ^ index as u64))
             })
             .collect();
-        walk::walk(&self.spec, |weight, _| {
-            let mut windows = streams.iter_mut().map(|s| s.window(f64::from(weight) / 100.0));
-            let mut whole = windows.next().unwrap_or_default();
-            windows.for_each(|window| whole.components.extend(window.components));
+        // The split comes at any moment of a window; what was sent before becomes known after it.
+        let interval_ms = self.interval_ms();
+        let before_ms = BEFORE_MS.next_multiple_of(interval_ms);
+        let split_ms = before_ms + mix(seed ^ compared.len() as u64) % interval_ms;
+        walk::walk(&self.spec, split_ms, slot_ms(interval_ms), |weight| {
+            let mut all = streams.iter_mut().map(|stream| stream.slot(weight));
+            let Some(mut whole) = all.next() else { return Sent { to_canary: 0, window: None } };
+            for sent in all {
+                whole.to_canary += sent.to_canary;
+                if let (Some(whole), Some(window)) = (&mut whole.window, sent.window) {
+                    whole.components.extend(window.components);
+                }
+            }
             whole
         })
+    }
+
+    /// Nobody counts more often than this.
+    fn interval_ms(&self) -> u64 {
+        self.spec.window_ms().max(1_000)
     }
 
     /// What all runs come to, `walks` in the order of [`Scenario::ALL`].
@@ -165,7 +182,7 @@ impl Trial {
         let sigmas = pods.map_or((0.0, 0.0), |_| POD_SIGMAS);
         Traffic {
             component: component.into(),
-            interval_ms: self.spec.window_ms().max(walk::TICK_MS),
+            interval_ms: self.interval_ms(),
             latency: Some(LatencyLaw { p50_ms: latency_p50_ms, sigma: LATENCY_SIGMA }),
             canary_pods: pods.unwrap_or(1),
             stable_pods: pods.unwrap_or(1),

@@ -7,7 +7,7 @@ mod clients;
 mod pods;
 mod stream;
 
-pub use stream::Stream;
+pub use stream::{Sent, Stream, slot_ms};
 
 /// Requests as they come in, and how both sides answer them.
 #[derive(Debug, Clone, PartialEq)]

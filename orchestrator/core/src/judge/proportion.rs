@@ -8,14 +8,14 @@ use super::window::Ratio;
 
 /// How much worse than tolerated a release may be: odds ratios as multiples of the tolerated one.
 /// From twice to 32 times, each twice the one before: whatever the truth is, one is near.
-const WORSE: [f64; 5] = [2.0, 4.0, 8.0, 16.0, 32.0];
+pub const WORSE: [f64; 5] = [2.0, 4.0, 8.0, 16.0, 32.0];
 /// How the stake is spread over them: what is much worse has to be seen soonest.
-const STAKES: [f64; 5] = [1.0, 1.0, 2.0, 2.0, 2.0];
+pub const STAKES: [f64; 5] = [1.0, 1.0, 2.0, 2.0, 2.0];
 /// How good a release may be, as multiples of the odds ratio that promotion has to rule out. At the
 /// default of 3 the middle one is a release as good as the old.
-const BETTER: [f64; 3] = [1.0 / 6.0, 1.0 / 3.0, 1.0 / 2.0];
+pub const BETTER: [f64; 3] = [1.0 / 6.0, 1.0 / 3.0, 1.0 / 2.0];
 /// The same for the budget: hardly any errors, some, half of it.
-const WITHIN: [f64; 3] = [0.05, 0.25, 0.5];
+pub const WITHIN: [f64; 3] = [0.05, 0.25, 0.5];
 
 /// Evidence about one proportion.
 #[derive(Debug, Clone, PartialEq)]

@@ -80,7 +80,7 @@ impl<const K: usize> Forgetful<K> {
 
 /// The part of the stake that is placed within the horizon. The rest follows, thinner, for as long again as
 /// [`AFTERWARDS`] says, so that a fault that comes late is seen somewhat later, not much later.
-const WITHIN_HORIZON: f64 = 0.95;
+pub const WITHIN_HORIZON: f64 = 0.95;
 /// As a multiple of the horizon.
 const AFTERWARDS: u32 = 3;
 

@@ -7,17 +7,7 @@
 //! No random numbers, so that a plan can ask for it.
 
 use crate::config::model::Step;
-use crate::judge::{Analysis, Metric};
-
-/// The odds ratios that the judge bets on, as multiples of the tolerated one, and, for promotion, of
-/// the one that has to be ruled out; and the shares of the budget.
-const WORSE: [f64; 5] = [2.0, 4.0, 8.0, 16.0, 32.0];
-/// How the stake is spread over them.
-const STAKES: [f64; 5] = [1.0, 1.0, 2.0, 2.0, 2.0];
-/// Its part that is placed within the horizon.
-const WITHIN_HORIZON: f64 = 0.95;
-const BETTER: [f64; 3] = [1.0 / 6.0, 1.0 / 3.0, 1.0 / 2.0];
-const WITHIN: [f64; 3] = [0.05, 0.25, 0.5];
+use crate::judge::{Analysis, BETTER, Metric, STAKES, WITHIN, WITHIN_HORIZON, WORSE};
 
 /// Nothing that takes longer is waited for, in seconds.
 const MOST: f64 = 1e7;

@@ -1,5 +1,6 @@
 use super::*;
 use crate::config::{Inputs, SourceFile, resolve};
+use crate::judge::{Counts, Sides, Window};
 
 fn environment(rollout: &str) -> Environment {
     let text = format!(
@@ -191,4 +192,35 @@ fn the_arithmetic_agrees_with_the_runs() {
         let found = median(&mut seconds);
         assert!((0.6..1.7).contains(&(found / expected)), "{rps} {factor}: {found} {expected}");
     }
+}
+
+#[test]
+fn the_new_release_gets_its_part_from_the_split_on_and_a_window_is_judged_when_it_can_be_told() {
+    let spec = walk::spec(&environment("steps: [{weight: 40, pause: 10m}]"));
+    let after_split = |split_ms: u64| {
+        let mut weights = Vec::new();
+        let mut end_ms = 0;
+        let walk = walk::walk(&spec, split_ms, 1_000, |weight| {
+            weights.push(weight);
+            end_ms += 1_000;
+            let requests = (weight * 1_000.0).round() as u64;
+            let canary = Counts { requests, errors: requests / 2, ..Counts::default() };
+            let stable = Counts { requests: 1_000 - requests, ..Counts::default() };
+            let components = [("web".to_string(), Sides { canary, stable })].into();
+            let window = Window { end_ms, components };
+            Sent { to_canary: requests, window: Some(window).filter(|_| end_ms % 2_000 == 0) }
+        });
+        assert_eq!(walk.end, End::Worse);
+        let sent: f64 = weights.iter().map(|weight| (weight * 1_000.0).round()).sum();
+        assert_eq!(walk.exposed, sent as u64);
+        (weights, walk.seconds)
+    };
+    let (weights, seconds) = after_split(2_300);
+    let expected = [0.0, 0.0, 0.7 * 0.4, 0.4];
+    assert!(weights.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-9), "{weights:?}");
+    // The window ends 1.7 s after the split, is told 0.75 s later, and asked for once a second.
+    assert!((2.45..3.65).contains(&seconds), "{seconds}");
+    // One that ended before the split is not judged; the next one is.
+    let (_, later) = after_split(1_990);
+    assert!((2.76..3.96).contains(&later), "{later}");
 }

@@ -1,21 +1,21 @@
 //! One rollout through the production machine, on a target where everything works at once: what is
 //! left is what the policy and the judge do with the traffic.
 //!
-//! Counts come from the caller; it knows no random numbers.
+//! Counts and the moment of the first split come from the caller; it knows no random numbers.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::config::model::Environment;
 use crate::digest::Digest;
 use crate::judge::Window;
+use crate::judge::slots::TOLD_AFTER_MS;
 use crate::observed::{Observed, RevisionObserved};
 use crate::release::{ComponentRelease, Release};
 use crate::rollout::{Event, Intent, Phase, Spec, State, assess, step};
+use crate::traffic::Sent;
 
-/// Between two looks at the machine.
-pub(super) const TICK_MS: u64 = 500;
-/// From the end of a window until its counts are final and have been asked for.
-const LAG_MS: u64 = 1_000;
+/// Between two looks at the machine, as a driver takes them: a fifth of a second, and a look takes a moment.
+const LOOK_MS: u64 = 205;
 /// No rollout that anybody waits for takes longer.
 const MOST_MS: u64 = 48 * 3_600_000;
 
@@ -24,7 +24,7 @@ const MOST_MS: u64 = 48 * 3_600_000;
 pub struct Walk {
     pub end: End,
     pub seconds: f64,
-    /// Requests that the new release answered until then.
+    /// Requests that the new release got until then.
     pub exposed: u64,
     /// The last step that was reached.
     pub step: usize,
@@ -65,27 +65,35 @@ pub(super) fn spec(environment: &Environment) -> Spec {
     Spec::new(Some(&release("old")), &release("new"), false)
 }
 
-/// Lets a rollout run. `counts` gives the window that ends at a time, under a weight in percent.
-pub(super) fn walk(spec: &Spec, mut counts: impl FnMut(u32, u64) -> Window) -> Walk {
-    let interval = spec.window_ms().max(TICK_MS);
+/// Lets a rollout run whose requests are split so long after a window's beginning. `send` gives the
+/// requests of the next slot of so many milliseconds, under a weight from 0 to 1; the first slot is
+/// that window's.
+pub(super) fn walk(
+    spec: &Spec,
+    split_ms: u64,
+    slot_ms: u64,
+    send: impl FnMut(f64) -> Sent,
+) -> Walk {
     let mut world = World::new(spec);
     let mut state = State::new(spec.clone());
-    let (mut now, mut began, mut exposed) = (0, 0, 0);
-    let (mut last_window, mut at) = (0, 0);
-    let mut on_the_way: VecDeque<Window> = VecDeque::new();
+    let (mut now, mut began, mut at) = (split_ms, split_ms, 0);
+    let mut requests = Requests::new(slot_ms, split_ms, send);
+    let mut rests_until = None;
     state = step(state, &Event::Began, now).0;
     loop {
         if let Some(end) = ended(&state, now) {
             let seconds = (now - began) as f64 / 1000.0;
-            return Walk { end, seconds, exposed, step: at };
+            return Walk { end, seconds, exposed: requests.exposed(), step: at };
         }
         if !state.outstanding.is_empty() {
             state = step(state, &Event::Done, now).0;
             continue;
         }
-        while on_the_way.front().is_some_and(|window| window.end_ms + LAG_MS <= now) {
-            let Some(window) = on_the_way.pop_front() else { break };
-            if state.is_judging() {
+        if !state.is_judging() {
+            rests_until = None;
+        } else if rests_until.is_none_or(|until| until <= now) {
+            rests_until = Some(now + spec.window_ms() / 2);
+            while let Some(window) = requests.told(now) {
                 state = step(state, &Event::Counted { window }, now).0;
             }
         }
@@ -94,20 +102,72 @@ pub(super) fn walk(spec: &Spec, mut counts: impl FnMut(u32, u64) -> Window) -> W
         }
         if let Some(event) = world.says(&state, now) {
             if let (Phase::Shifting(0), Event::RouteObserved) = (state.phase, &event) {
-                (began, last_window) = (now, now);
+                began = now;
             }
             state = step(state, &event, now).0;
             continue;
         }
-        now += TICK_MS;
-        let Phase::Holding(n) = state.phase else { continue };
-        at = n;
-        if now >= last_window + interval {
-            last_window = now;
-            let window = counts(u32::from(spec.steps[n].weight), now);
-            exposed += window.components.values().map(|sides| sides.canary.requests).sum::<u64>();
-            on_the_way.push_back(window);
+        let weight = match state.phase {
+            Phase::Holding(n) => {
+                at = n;
+                f64::from(spec.steps[n].weight) / 100.0
+            }
+            _ => 0.0,
+        };
+        now += LOOK_MS;
+        requests.pass(now, weight);
+    }
+}
+
+/// Requests as time passes, slot by slot.
+struct Requests<F> {
+    slot_ms: u64,
+    send: F,
+    now_ms: u64,
+    /// In the slot that is not over: milliseconds, each by its weight.
+    weighed_ms: f64,
+    to_canary: u64,
+    untold: VecDeque<Window>,
+}
+
+impl<F: FnMut(f64) -> Sent> Requests<F> {
+    /// So long after a window's beginning, all on the old release.
+    fn new(slot_ms: u64, now_ms: u64, send: F) -> Self {
+        let untold = VecDeque::new();
+        let mut new = Self { slot_ms, send, now_ms: 0, weighed_ms: 0.0, to_canary: 0, untold };
+        new.pass(now_ms, 0.0);
+        new
+    }
+
+    fn pass(&mut self, until_ms: u64, weight: f64) {
+        while self.now_ms < until_ms {
+            let end_ms = (self.now_ms / self.slot_ms + 1) * self.slot_ms;
+            let to_ms = end_ms.min(until_ms);
+            self.weighed_ms += weight * (to_ms - self.now_ms) as f64;
+            self.now_ms = to_ms;
+            if to_ms == end_ms {
+                let window = self.sent().window;
+                self.untold.extend(window);
+            }
         }
+    }
+
+    fn sent(&mut self) -> Sent {
+        let weight = std::mem::take(&mut self.weighed_ms) / self.slot_ms as f64;
+        let sent = (self.send)(weight);
+        self.to_canary += sent.to_canary;
+        sent
+    }
+
+    /// The next window that can be told by then.
+    fn told(&mut self, now_ms: u64) -> Option<Window> {
+        self.untold.pop_front_if(|window| window.end_ms + TOLD_AFTER_MS <= now_ms)
+    }
+
+    /// What the new release has got, in the slot that is not over too.
+    fn exposed(mut self) -> u64 {
+        self.sent();
+        self.to_canary
     }
 }
 

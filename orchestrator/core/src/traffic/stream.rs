@@ -13,8 +13,6 @@ use crate::judge::{Counts, Sides, Slower, Window, known_after_us};
 
 /// As at the edge, what has not ended this long after its slot is left out.
 const SETTLE_MS: u64 = 10_000;
-/// The edge counts by the second in which a request was sent.
-const SLOT_MS: u64 = 1_000;
 /// Bounds on either side of those that say something, so that a whole service within one step shows too.
 const MARGIN: usize = 1;
 
@@ -29,6 +27,8 @@ pub struct Stream {
     population: Option<Population>,
     now_ms: u64,
     slot_ms: u64,
+    /// Clients are counted at once.
+    clients: Sides,
     /// Requests and errors of both sides, and when they are known.
     unsettled: Vec<(u64, [Counts; 2])>,
     /// The same for latencies.
@@ -37,6 +37,22 @@ pub struct Stream {
     known_ms: u64,
     /// Bounds in use.
     highest: usize,
+}
+
+/// A slot of requests.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sent {
+    /// Requests that the canary got.
+    pub to_canary: u64,
+    /// The window, if it ended with the slot.
+    pub window: Option<Window>,
+}
+
+/// How long slots are where windows are that long: the edge counts by the second in which a request was
+/// sent, and its windows are whole seconds.
+pub fn slot_ms(interval_ms: u64) -> u64 {
+    const SECOND_MS: u64 = 1_000;
+    if interval_ms.is_multiple_of(SECOND_MS) { SECOND_MS } else { interval_ms }
 }
 
 impl Stream {
@@ -53,7 +69,8 @@ impl Stream {
             stable: Pods::new(traffic.stable_pods, error, latency, &mut rng),
             population: traffic.clients.map(|clients| Population::new(clients, &mut rng)),
             now_ms: 0,
-            slot_ms: if interval.is_multiple_of(SLOT_MS) { SLOT_MS } else { interval },
+            slot_ms: slot_ms(interval),
+            clients: Sides::default(),
             unsettled: Vec::new(),
             unripe: Vec::new(),
             known_ms: known_us / 1_000,
@@ -68,14 +85,26 @@ impl Stream {
         self.traffic.rps = rps;
     }
 
-    /// The next window, with `weight` (from 0 to 1) of the requests on the canary.
+    /// The rest of the window, with `weight` (from 0 to 1) of the requests on the canary.
     pub fn window(&mut self, weight: f64) -> Window {
-        let end_ms = self.now_ms + self.traffic.interval_ms;
-        let weight = weight.clamp(0.0, 1.0);
-        let mut sides = Sides::default();
-        while self.now_ms < end_ms {
-            self.slot(weight, &mut sides);
+        loop {
+            if let Some(window) = self.slot(weight).window {
+                return window;
+            }
         }
+    }
+
+    /// The next slot, with `weight` (from 0 to 1) of the requests on the canary.
+    pub fn slot(&mut self, weight: f64) -> Sent {
+        let to_canary = self.send(weight.clamp(0.0, 1.0));
+        let over = self.now_ms.is_multiple_of(self.traffic.interval_ms);
+        Sent { to_canary, window: over.then(|| self.cut()) }
+    }
+
+    /// The window that ends now.
+    fn cut(&mut self) -> Window {
+        let end_ms = self.now_ms;
+        let mut sides = std::mem::take(&mut self.clients);
         let known = |known_ms: &u64| *known_ms <= end_ms + LEEWAY_MS;
         for (_, [canary, stable]) in self.unsettled.extract_if(.., |(at_ms, _)| known(at_ms)) {
             for (sum, counts) in [(&mut sides.canary, canary), (&mut sides.stable, stable)] {
@@ -94,15 +123,17 @@ impl Stream {
         Window { end_ms, components }
     }
 
-    /// Requests of one slot, and when what becomes of them is known. Clients are counted at once.
-    fn slot(&mut self, weight: f64, sides: &mut Sides) {
+    /// Requests of one slot, and when what becomes of them is known; how many the canary gets.
+    fn send(&mut self, weight: f64) -> u64 {
         let from_ms = self.now_ms;
         self.now_ms += self.slot_ms;
         let [canary, stable] = self.conditions(from_ms);
         let mean = (self.traffic.rps * self.slot_ms as f64 / 1_000.0).clamp(0.0, 1e9);
         if let Some(population) = &mut self.population {
+            let before = self.clients.canary.requests;
+            let sides = &mut self.clients;
             population.answer(mean, weight, [canary, stable], sides, &mut self.rng);
-            return;
+            return sides.canary.requests - before;
         }
         let mut histograms = [[0; BOUNDS + 1]; 2];
         let [of_canary, of_stable] = &mut histograms;
@@ -110,6 +141,7 @@ impl Stream {
             self.canary.answer(mean * weight, canary, of_canary, &mut self.rng),
             self.stable.answer(mean * (1.0 - weight), stable, of_stable, &mut self.rng),
         ];
+        let to_canary = counts[0].requests;
         let mut settled_ms = self.last_end_ms(&histograms).max(self.now_ms);
         if canary.hangs && counts[0].requests > 0 {
             // They have no outcome, and the others' waits for it.
@@ -126,13 +158,14 @@ impl Stream {
         if self.traffic.latency.is_some() {
             self.unripe.push((self.now_ms + self.known_ms, histograms));
         }
+        to_canary
     }
 
     /// When the last of a slot's requests ended, which were sent at any time in it.
     fn last_end_ms(&mut self, histograms: &[Histogram; 2]) -> u64 {
         let slot_ms = self.slot_ms as f64;
         let mut last_ms = 0.0_f64;
-        for k in (0..BOUNDS).rev() {
+        for k in (0..=BOUNDS).rev() {
             let most_ms = bound_us(k) as f64 / 1_000.0;
             if slot_ms + most_ms <= last_ms {
                 break;
