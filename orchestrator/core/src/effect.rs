@@ -154,7 +154,7 @@ pub enum Outcome {
     Aborted { reason: String },
     /// A newer release took its place; traffic is where it was before.
     Superseded,
-    /// Going back failed as well; everything was left as it was, and the next plan takes nothing for given.
+    /// Going back failed as well, or left something running; the next plan takes nothing for given.
     Stranded { reason: String },
 }
 

@@ -72,6 +72,9 @@ impl<'a> Driver<'a> {
                 self.perform(&mut state, effect).await?;
                 continue;
             }
+            // What is seen was so when it was asked for or later: a look that arrives late must not
+            // be held against what has come up meanwhile.
+            let asked_ms = self.ports.clock.now_ms();
             let looked = match self.ports.target.observe().await {
                 Ok(observed) => {
                     seen = observed;
@@ -84,7 +87,7 @@ impl<'a> Driver<'a> {
                     None
                 }
             };
-            match assess(&state, looked, self.ports.clock.now_ms()) {
+            match assess(&state, looked, asked_ms) {
                 Some(event) => self.happened(&mut state, event).await?,
                 None => {
                     let changed = self.ports.target.changed(seen.version, LOOK_EVERY);

@@ -159,7 +159,7 @@ fn fault(random: &mut Rng, boundaries: u32) -> Fault {
     let short = random.u32(1..1_500);
     let long = random.u32(1..16_000);
     let side = if random.bool() { Side::New } else { Side::Old };
-    let what = match random.u32(..55) {
+    let what = match random.u32(..60) {
         0..8 => What::Crash { successor_ms: pick(random, &[0, short, long, 15_000 + short]) },
         8..10 => What::Stall { ms: pick(random, &[short, long, 8_000 + long]) },
         10 => What::TakeOver,
@@ -180,7 +180,7 @@ fn fault(random: &mut Rng, boundaries: u32) -> Fault {
         27..29 => What::Flap { side, ms: short },
         29 => What::ClockJumps { ms: random.i32(-20_000..70_000) },
         30..45 => What::Operator(wish(random)),
-        45 => What::RouterForgets,
+        45 | 55..60 => What::RouterForgets,
         46 | 52..55 => What::CountsGone { ms: pick(random, &[short, short, long, 90_000]) },
         47 => What::CountsEmpty { ms: long },
         48 => What::CountsLate { ms: long },

@@ -19,7 +19,10 @@ impl World {
             () => self.reported_split(),
         };
         let traffic = split.as_ref().map(|s| s.traffic.clone());
-        let mut look = Look { seq: self.seq, there: 0, ready: 0, busy: 0, crashing: 0, split };
+        let journal = self.store.journal.as_ref();
+        let awaited = journal.is_some_and(|j| j.state().outstanding.is_empty());
+        let mut look =
+            Look { seq: self.seq, there: 0, ready: 0, busy: 0, crashing: 0, split, awaited };
         let mut observed = Observed { version: self.seq, traffic, ..Default::default() };
         for (n, revision) in self.revisions.iter().enumerate() {
             let Some(process) = &revision.process else { continue };

@@ -162,11 +162,14 @@ impl World {
     }
 
     /// Whether anybody looks before something is stopped: a router that forgets between the last look
-    /// and the stop is one that nobody can see through.
+    /// and the stop, or that lies about it, is one that nobody can see through.
     fn can_forget(&self) -> bool {
         let Some(state) = self.store.journal.as_ref().map(|journal| journal.state()) else {
             return false;
         };
+        if self.now < self.weather.stale_until {
+            return false;
+        }
         match state.phase {
             Phase::Holding(_) | Phase::Watching | Phase::Finishing => true,
             Phase::Draining | Phase::ClearingDrain | Phase::BackDraining => {
@@ -192,6 +195,8 @@ impl World {
         if self.router.coming.is_empty() {
             self.router.coming.push_back((self.now, before));
             self.apply_splits();
+            // What it told before is now what it should have: no lie that anybody could notice.
+            self.router.before = None;
         }
     }
 

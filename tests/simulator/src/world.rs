@@ -140,6 +140,8 @@ pub struct Look {
     pub busy: u32,
     pub crashing: u32,
     pub split: Option<Arc<Split>>,
+    /// Whether the rollout waited for what is seen; else somebody holds it amid its effects.
+    pub awaited: bool,
 }
 
 impl World {

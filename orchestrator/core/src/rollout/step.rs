@@ -152,8 +152,10 @@ fn refused(state: &mut State, phase: Phase, reason: &str, now: u64) {
     let accepted = matches!(phase, Phase::Draining | Phase::Retiring | Phase::Recording);
     let reason = reason.to_string();
     let stops = matches!(state.outstanding.front(), Some(Effect::StopRevision { .. }));
-    if phase == Phase::BackStarting && stops {
-        // The old one is needed more than the new one's end.
+    if state.is_turning_back() && stops {
+        // Traffic goes back all the same, and whoever comes next is told what still runs.
+        let what = format!("not everything of it could be stopped: {reason}");
+        state.verdict = Some(Outcome::Stranded { reason: format!("{}\n{what}", why(state)) });
         effect_ended(state, now);
     } else if phase == Phase::BackShifting && state.back_refused < GOES_BACK_TRIES {
         // Not ready at that very moment; as soon as it is, it is asked for again.
@@ -204,17 +206,23 @@ fn took_over(state: &mut State, phase: Phase, now: u64) {
 /// The old processes do not come up again. Whatever serves now goes on serving, nothing is
 /// stopped, and the operator is told: there is no safer place to go.
 fn cannot_go_back(state: &mut State, reason: &str, now: u64) {
-    let why = match &state.verdict {
+    let reason =
+        format!("{}\ngoing back failed, everything was left as it was: {reason}", why(state));
+    state.verdict = Some(Outcome::Stranded { reason });
+    enter(state, Phase::Recording, now);
+}
+
+/// Why the release is turned back.
+fn why(state: &State) -> String {
+    match &state.verdict {
         Some(
             Outcome::TurnedBack { reason }
             | Outcome::Aborted { reason }
-            | Outcome::Failed { reason },
+            | Outcome::Failed { reason }
+            | Outcome::Stranded { reason },
         ) => reason.clone(),
-        _ => "superseded".into(),
-    };
-    let reason = format!("{why}\ngoing back failed, everything was left as it was: {reason}");
-    state.verdict = Some(Outcome::Stranded { reason });
-    enter(state, Phase::Recording, now);
+        Some(Outcome::Superseded | Outcome::Deployed) | None => "superseded".into(),
+    }
 }
 
 pub(super) fn turn_back(state: &mut State, outcome: Outcome, now: u64) {
@@ -256,13 +264,13 @@ pub(super) fn enter(state: &mut State, phase: Phase, now: u64) {
     // A word about one step is none about the next.
     let same_step = matches!((phase, state.step()), (Phase::Holding(n) | Phase::Shifting(n), Some(m)) if n == m);
     state.promoted &= same_step;
-    state.lost = false;
     state.phase = phase;
     state.phase_ms = now;
     state.outstanding = effects_of(state).into();
     for effect in &state.outstanding {
         if let Effect::Route { traffic } = effect {
             state.asked = Some(traffic.clone());
+            state.lost = false;
         }
     }
     let passes_through = matches!(

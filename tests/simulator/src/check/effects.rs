@@ -114,8 +114,16 @@ impl World {
 
     fn check_stop(&mut self, driver: usize, n: usize) {
         let coming = self.router.coming.iter().any(|(_, split)| split.weight(n) > 0);
+        // The looks that led here: before anything was asked of it the router has nothing to say about a
+        // new revision, and one look leads to all stops.
+        let led = |look: &&Look| {
+            let journal = self.store.journal.as_ref();
+            journal.is_some_and(|j| {
+                j.state().asked.is_some() && look.awaited && look.seq <= j.phase_seq
+            })
+        };
         let shown = |look: &Look| look.split.as_ref().is_some_and(|split| split.weight(n) > 0);
-        let seen = self.drivers[driver].look.as_ref().is_some_and(shown);
+        let seen = self.drivers[driver].look.as_ref().filter(led).is_some_and(shown);
         if self.weight(n) > 0 || coming || seen {
             let how = if self.weight(n) > 0 { "has" } else { "was last seen to have" };
             self.violate(Rule::NothingIsStoppedWhileRouted, |w| {
