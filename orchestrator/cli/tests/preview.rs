@@ -167,3 +167,15 @@ fn a_policy_that_judges_nothing_is_told() {
     let deaf = Project::new(&format!("{POLICY}    port: false\n"));
     assert!(deaf.refused(&["--rps", "9"]).contains("no component listens"));
 }
+
+#[test]
+fn an_analysis_without_a_metric_is_a_mistake_in_the_file() {
+    let source = "  analysis: {prometheus: {url: 'http://127.0.0.1:9090'}}\ncomponents";
+    let project = Project::new(&POLICY.replace("components", source));
+    assert_snapshot!(project.refused(&["--rps", "9"]), @r#"
+    error: environments/production.yaml:5:14: `rollout.analysis.prometheus.requests` is missing
+    hint: PromQL: requests, as in `my_requests_total{revision="{{revision}}"}`
+    error: environments/production.yaml:5:14: `rollout.analysis.prometheus.errors` is missing
+    hint: PromQL: those of them that failed, as in `my_errors_total{revision="{{revision}}"}`
+    "#);
+}

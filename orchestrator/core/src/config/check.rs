@@ -72,7 +72,11 @@ impl Checker<'_> {
         for name in &record.required {
             let full = join(path, name);
             if !given(name) && !self.broken.iter().any(|b| *b == full || b == path) {
-                self.problems.add(place, format!("`{full}` is missing"));
+                let message = format!("`{full}` is missing");
+                match record.field(name).and_then(meaning) {
+                    Some(meaning) => self.problems.hint(place, message, meaning),
+                    None => self.problems.add(place, message),
+                }
                 self.broken.push(full);
             }
         }
@@ -355,4 +359,11 @@ fn may_be_secret(path: &str) -> bool {
     name == "SECRETS"
         || path.starts_with("components.") && path.contains(".secrets.")
         || ["PASSWORD", "SECRET", "TOKEN", "_KEY", "_URL"].iter().any(|part| name.contains(part))
+}
+
+/// The first sentence of what the schema says about a setting.
+fn meaning(schema: &Json) -> Option<String> {
+    let description = schema["description"].as_str()?.replace('\n', " ");
+    let first = description.split(". ").next()?.trim_end_matches('.').to_owned();
+    Some(first).filter(|first| !first.is_empty())
 }

@@ -133,9 +133,10 @@ pub struct Prometheus {
     /// Time between two scrapes of what is counted; the length of a window.
     #[serde(default = "scrape_interval")]
     pub interval: Millis,
-    /// PromQL: requests. Series are left apart, by process, and not summed: see docs/metrics.md.
+    /// PromQL: requests, as in `my_requests_total{revision="{{revision}}"}`. Series are left apart, by
+    /// process, and not summed: see docs/metrics.md.
     pub requests: String,
-    /// PromQL: those of them that failed, likewise.
+    /// PromQL: those of them that failed, as in `my_errors_total{revision="{{revision}}"}`.
     pub errors: String,
     /// PromQL: their latency buckets by `le`, in seconds; latency is not judged when absent.
     #[serde(default)]

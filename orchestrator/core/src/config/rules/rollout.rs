@@ -3,6 +3,7 @@
 use super::Rules;
 use crate::config::model::{RolloutPolicy, Step, Strategy};
 use crate::config::units::Millis;
+use crate::judge::Prometheus;
 
 impl Rules<'_> {
     pub(super) fn rollout(&mut self, rollout: &RolloutPolicy) {
@@ -27,6 +28,9 @@ impl Rules<'_> {
             let hint = "the edge counts by the second; `2s` sees faults soon enough";
             self.say(&["rollout", "analysis", "interval"], &message, hint);
         }
+        if let Some(prometheus) = &rollout.analysis.prometheus {
+            self.prometheus(prometheus);
+        }
         let mut before: Option<&Step> = None;
         for (index, step) in rollout.steps.iter().enumerate() {
             self.step(&index.to_string(), before, step);
@@ -40,6 +44,42 @@ impl Rules<'_> {
                 Millis(pauses + rollout.watch.0)
             );
             self.say(&at, &message, "a longer deadline, or shorter pauses");
+        }
+    }
+
+    /// Without a metric there is no analysis.
+    fn prometheus(&mut self, prometheus: &Prometheus) {
+        let at = |name| ["rollout", "analysis", "prometheus", name];
+        if prometheus.interval.0 == 0 {
+            let message = "`rollout.analysis.prometheus.interval` must not be 0";
+            self.say(&at("interval"), message, "the scrape interval of what is counted, `15s`");
+        }
+        let (requests, errors) = (&prometheus.requests, &prometheus.errors);
+        let mut queries = vec![(vec!["requests"], requests), (vec!["errors"], errors)];
+        queries.extend(prometheus.latency.iter().map(|query| (vec!["latency"], query)));
+        for (name, ratio) in &prometheus.ratios {
+            queries.push((vec!["ratios", name, "of"], &ratio.of));
+            queries.push((vec!["ratios", name, "bad"], &ratio.bad));
+        }
+        for (place, query) in queries {
+            let name = place.join(".");
+            let path = [&["rollout", "analysis", "prometheus"], place.as_slice()].concat();
+            if query.trim().is_empty() {
+                let message =
+                    format!("`rollout.analysis.prometheus.{name}` is no query: it is empty");
+                self.say(
+                    &path,
+                    &message,
+                    "a PromQL query for counters; docs/metrics.md has examples",
+                );
+            } else if !names_a_revision(query) {
+                let message = format!(
+                    "`rollout.analysis.prometheus.{name}` gives both releases the same counts: it \
+                     does not contain `{{{{revision}}}}`"
+                );
+                let hint = "select by it, as in `my_requests_total{revision=\"{{revision}}\"}`";
+                self.say(&path, &message, hint);
+            }
         }
     }
 
@@ -65,4 +105,10 @@ impl Rules<'_> {
             self.token(&at, &route.header);
         }
     }
+}
+
+/// Whether a query says where the revision's name goes.
+fn names_a_revision(query: &str) -> bool {
+    let inside = query.split("{{").skip(1).filter_map(|rest| rest.split_once("}}"));
+    inside.map(|(name, _)| name.trim()).any(|name| name == "revision")
 }

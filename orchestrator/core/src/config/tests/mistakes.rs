@@ -30,15 +30,21 @@ fn all_mistakes_of_all_files_come_at_once_in_order() {
 fn what_is_missing_is_said_where_it_should_be() {
     assert_snapshot!(errors(&["project: demo\n", "components:\n  web:\n    port: true\n"]), @r"
     environments/1.yaml:2:3: `components.web.artifact` is missing
+      hint: File or directory that is stored by digest and run from there; `bundled` is the NCA service that comes with this tool
     environments/1.yaml:2:3: `components.web.command` is missing
+      hint: Program and arguments, run inside the artifact
     ");
     assert_snapshot!(errors(&["edge:\n  access_log: false\n"]), @r"
     environments/0.yaml:1:1: `project` is missing
+      hint: The project that this environment belongs to; names its state on the target
     environments/0.yaml:1:1: `components` is missing
+      hint: What is deployed, by name
     ");
     assert_snapshot!(errors(&[""]), @r"
     environments/0.yaml:1:1: `project` is missing
+      hint: The project that this environment belongs to; names its state on the target
     environments/0.yaml:1:1: `components` is missing
+      hint: What is deployed, by name
     ");
 }
 
@@ -49,7 +55,9 @@ fn inside_of_a_list_nothing_may_be_missing() {
     );
     assert_snapshot!(errors(&[&text]), @r"
     environments/0.yaml:8:7: `edge.header_routes.0.value` is missing
+      hint: The exact value
     environments/0.yaml:8:7: `edge.header_routes.0.to` is missing
+      hint: Which side answers
     environments/0.yaml:8:24: unknown key `vaule` in `edge.header_routes.0`
       hint: did you mean `value`?
     environments/0.yaml:9:7: `edge.header_routes.1` must be a map, not `x-beta`

@@ -123,7 +123,9 @@ fn what_is_not_yaml_says_where() {
     assert_snapshot!(errors(&["{{ project }}: x\n"]), @r"
     environments/0.yaml:1:1: a key must be a word, not a list or a map
     environments/0.yaml:1:1: `project` is missing
+      hint: The project that this environment belongs to; names its state on the target
     environments/0.yaml:1:1: `components` is missing
+      hint: What is deployed, by name
     environments/0.yaml:1:2: a key must be a word, not a list or a map
     ");
 }

@@ -44,3 +44,23 @@ fn steps_without_a_canary_are_refused() {
     let text = format!("{SMALL}rollout:\n  steps: [{{weight: 10}}]\n");
     assert_snapshot!(errors(&[&text]));
 }
+
+#[test]
+fn counts_from_prometheus_without_a_query_are_refused() {
+    let source = |lines: &str| {
+        rollout(&format!("  analysis:\n    prometheus:\n      url: http://127.0.0.1:9090\n{lines}"))
+    };
+    let told = [
+        source(""),
+        source("      requests: n{revision=\"{{revision}}\"}\n"),
+        source(
+            "      requests: ''\n      errors: 'sum(errors)'\n      latency: ' '\n      ratios:\n        writes: {of: '', bad: 'w{revision=\"{{revision}}\"}'}\n",
+        ),
+        source(
+            "      interval: 0s\n      requests: n{revision=\"{{revision}}\"}\n      errors: e{revision=\"{{revision}}\"}\n",
+        ),
+    ];
+    assert_snapshot!(
+        told.iter().map(|text| errors(&[text]).to_string()).collect::<Vec<_>>().join("\n---\n")
+    );
+}
