@@ -150,8 +150,13 @@ fn lines(changes: &[&Change], show: Show, indent: &str) -> String {
 }
 
 fn values(change: &Change, paint: Paint) -> String {
-    let from = change.from.as_deref().map(short);
-    let to = change.to.as_deref().map(short);
+    // A duration of nothing is written so in a release; what a component gets is left as it is.
+    let readable = |text: &str| match text == "0ms" && !change.setting.starts_with("env.") {
+        true => "0s".into(),
+        false => short(text),
+    };
+    let from = change.from.as_deref().map(readable);
+    let to = change.to.as_deref().map(readable);
     match (change.kind, from, to) {
         (ChangeKind::Change, Some(from), Some(to)) => {
             format!("{} → {}", paint.bad(&from), paint.good(&to))

@@ -115,7 +115,7 @@ fn curves(preview: &Preview, paint: Paint, width: usize) -> String {
     }
     let axis: Vec<(f64, String)> = ticks(horizon, (room / 9).max(2))
         .into_iter()
-        .map(|s| (s, when::span((s * 1000.0) as u64).replace("0ms", "0s")))
+        .map(|s| (s, when::span((s * 1000.0) as u64)))
         .collect();
     out.push_str(&format!("{:label$}{}\n", "", marks(&axis, horizon, room)));
     out

@@ -37,8 +37,8 @@ pub fn now_ms() -> u64 {
 pub fn span(ms: u64) -> String {
     let seconds = ms / 1000;
     match seconds {
-        0 => format!("{ms}ms"),
-        1..60 => format!("{seconds}s"),
+        0 if ms > 0 => format!("{ms}ms"),
+        0..60 => format!("{seconds}s"),
         60..3600 => two(seconds / 60, "m", seconds % 60, "s"),
         3600..86_400 => two(seconds / 3600, "h", seconds % 3600 / 60, "m"),
         _ => two(seconds / 86_400, "d", seconds % 86_400 / 3600, "h"),
@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     fn spans_have_two_units_at_most() {
-        assert_eq!(span(350), "350ms");
+        assert_eq!((span(0), span(350)), ("0s".into(), "350ms".into()));
         assert_eq!(span(12_999), "12s");
         assert_eq!(span(200_000), "3m 20s");
         assert_eq!(span(3_600_000), "1h");

@@ -212,18 +212,22 @@ fn setting(seconds: f64) -> String {
     }
 }
 
-/// A number as it was given, without the noise of its last digits.
+/// A number without the noise of its last digits: three that say something, and all before the point.
 pub fn plain(value: f64) -> String {
-    format!("{value:.4}").trim_end_matches('0').trim_end_matches('.').into()
+    rounded(value, 3)
 }
 
 /// Two digits that say something.
 pub fn number(value: f64) -> String {
+    rounded(value, 2)
+}
+
+fn rounded(value: f64, digits: i32) -> String {
     if value == 0.0 || !value.is_finite() {
         return format!("{value}");
     }
-    let digits = (1 - value.abs().log10().floor() as i32).clamp(0, 8) as usize;
-    let text = format!("{value:.digits$}");
+    let after = (digits - 1 - value.abs().log10().floor() as i32).clamp(0, 8) as usize;
+    let text = format!("{value:.after$}");
     match text.contains('.') {
         true => text.trim_end_matches('0').trim_end_matches('.').into(),
         false => text,

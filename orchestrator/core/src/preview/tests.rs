@@ -140,6 +140,15 @@ fn warnings_are_plain_and_name_a_way_out() {
 }
 
 #[test]
+fn numbers_for_people_are_short() {
+    let short = [16.666_666, 100.0 / 6.0, 1_234.56, 300.0, 0.1, 0.062_518, 99.97, 0.0].map(plain);
+    assert_eq!(short, ["16.7", "16.7", "1235", "300", "0.1", "0.0625", "100", "0"]);
+    assert_eq!([16.666, 0.033_3, 120.0].map(number), ["17", "0.033", "120"]);
+    let told = warned("", 50.0 / 3.0, 0.001).join("\n");
+    assert!(told.contains("16.7 ") && !told.contains("16.66"), "{told}");
+}
+
+#[test]
 fn more_traffic_sees_smaller_rises_sooner() {
     let policy = environment("");
     let spec = walk::spec(&policy);

@@ -66,6 +66,15 @@ fn a_change_with_its_origin() {
 }
 
 #[test]
+fn no_time_at_all_is_in_seconds() {
+    let new = BASE.replace("info", "0ms") + "rollout: {rollback_window: 0s}\n";
+    let text = shown(Some((BASE, None)), (&new, None), false);
+    let line = |setting: &str| text.lines().find(|line| line.contains(setting)).expect("a line");
+    assert!(line("rollback_window").contains("1h → 0s"), "{text}");
+    assert!(line("env.LOG_LEVEL").contains("info → 0ms"), "{text}");
+}
+
+#[test]
 fn more_replicas_move_no_request() {
     let new = BASE.replace("replicas: 2", "replicas: 5");
     insta::assert_snapshot!(shown(Some((BASE, None)), (&new, None), false));
