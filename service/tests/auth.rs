@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use harness::model::Model;
 use harness::{Answer, Running, migrated, neuroca};
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use serde_json::{Value, json};
@@ -259,7 +260,13 @@ fn no_route_of_the_document_lets_tenants_meet() {
     let dir = migrated();
     let (hers, his) =
         (key(dir.path(), "a", "platform_admin"), key(dir.path(), "b", "platform_admin"));
-    let service = Running::serve(dir.path(), &[REQUIRED]);
+    // Says all that it was given, so that a memory in the wrong prompt is seen.
+    let model = Model::echo();
+    let llm = model.variables("openai");
+    let mut env: Vec<(&str, &str)> =
+        llm.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    env.push(REQUIRED);
+    let service = Running::serve(dir.path(), &env);
     let secret = "canary-7c1f of tenant a";
     let body = json!({"content": secret, "subject": "s1", "tier": "long_term"});
     let memory = ask(&service, &hers, "POST", "/v1/memories", &body).json();
@@ -290,7 +297,10 @@ fn no_route_of_the_document_lets_tenants_meet() {
                 .replace("{subject}", "s1")
                 .replace("{tier}", "long-term");
             let schema = &operation["requestBody"]["content"]["application/json"]["schema"];
-            let body = if schema.is_null() { Value::Null } else { example(&document, schema) };
+            let mut body = if schema.is_null() { Value::Null } else { example(&document, schema) };
+            if operation["operationId"] == "llmConversation" {
+                body["stream"] = json!(false); // All of it in one answer, so that all of it is read.
+            }
             let method = wave.to_ascii_uppercase();
             let foreign = ask(&service, &his, &method, &target, &body);
             assert!(!foreign.body.contains("canary-7c1f"), "{method} {target}: {foreign:?}");

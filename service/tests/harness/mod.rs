@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test binary uses its part of this")]
 
+pub mod model;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
@@ -82,6 +84,17 @@ impl Running {
                 return value;
             }
         }
+    }
+
+    /// All that it still says, until it ends.
+    pub fn rest(&mut self) -> String {
+        let lines = self.lines.get_mut().expect("not poisoned");
+        let mut all = String::new();
+        while let Ok(line) = lines.recv_timeout(PATIENCE) {
+            all.push_str(&line);
+            all.push('\n');
+        }
+        all
     }
 
     pub fn signal(&self, name: &str) {
