@@ -189,7 +189,7 @@ fn summary(plan: &Plan, paint: Paint) -> String {
         count("replaced", replaced),
         count("scaled", scaled),
         count("removed", gone),
-        count("not touched", same),
+        count(if plan.rollout.stranded.is_some() { "made sure of" } else { "not touched" }, same),
     ]
     .into_iter()
     .flatten()

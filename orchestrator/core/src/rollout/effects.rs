@@ -53,7 +53,9 @@ pub(super) fn effects_of(state: &State) -> Vec<Effect> {
 
 fn preparing(spec: &Spec) -> Vec<Effect> {
     let release = || spec.release.clone();
-    let new: Vec<&Move> = spec.moves.iter().filter(|m| m.is_new()).collect();
+    let anew = spec.stranded.is_some();
+    let new = spec.moves.iter().filter(|m| m.is_new() || (anew && m.to.is_some()));
+    let new: Vec<&Move> = new.collect();
     let mut effects: Vec<Effect> = new
         .iter()
         .map(|m| Effect::StoreArtifact { release: release(), component: m.component.clone() })
