@@ -13,11 +13,12 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from harness import REPO, finish  # noqa: E402
 
-# Whatever opens files, sockets or clocks, or brings a runtime which does.
+# Whatever opens files, sockets or clocks, or brings a runtime which does. Numbers from a given seed are no I/O:
+# `rand` is where it does not bring `getrandom`.
 DOES_IO = {
     "tokio", "async-std", "smol", "mio", "polling", "socket2", "rustix", "nix", "libc", "hyper",
     "hyper-util", "reqwest", "ureq", "axum", "rusqlite", "libsqlite3-sys", "sqlx", "sqlx-core",
-    "tempfile", "walkdir", "ignore", "globwalk", "notify", "rustls", "rand", "getrandom", "fastrand",
+    "tempfile", "walkdir", "ignore", "globwalk", "notify", "rustls", "getrandom", "fastrand",
     "chrono", "jiff", "time", "git2", "kube", "signal-hook", "tracing-subscriber",
 }  # fmt: skip
 
@@ -27,10 +28,11 @@ MAY_USE = {
     "neuroca-deploy-edge": set(),
     "neuroca-deploy-engine": {"neuroca-deploy-core"},
     "neuroca-deploy-local": {"neuroca-deploy-core", "neuroca-deploy-engine", "neuroca-deploy-edge"},
+    "neuroca-deploy-prometheus": {"neuroca-deploy-core", "neuroca-deploy-engine"},
     "neuroca-service": set(),
     "neuroca-deploy": {
         "neuroca-deploy-core", "neuroca-deploy-engine", "neuroca-deploy-local",
-        "neuroca-deploy-edge",
+        "neuroca-deploy-edge", "neuroca-deploy-prometheus",
     },
 }  # fmt: skip
 
