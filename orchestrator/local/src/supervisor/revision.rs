@@ -48,6 +48,11 @@ pub(crate) struct Status {
 }
 
 impl Status {
+    /// Whether it ended unasked and waits to be started again.
+    fn rests(&self) -> bool {
+        !self.alive && !self.crashes.is_empty()
+    }
+
     /// Of an instance that runs already, as an earlier supervisor left it. One that the edge has in
     /// its table was ready a moment ago; the next probes tell whether it still is.
     fn found(state: &StateDir, instance: &str) -> Self {
@@ -124,7 +129,8 @@ impl Revision {
     }
 }
 
-/// Makes the revision run as wanted. Replicas that are too many are not touched here.
+/// Makes the revision run as wanted, at once: one that crashed is given a new beginning, since whoever asks
+/// for it may have mended the cause. Replicas that are too many are not touched here.
 pub(crate) fn ensure(
     supervisor: &Arc<Supervisor>,
     id: &RevisionId,
@@ -149,14 +155,17 @@ pub(crate) fn ensure(
         revision.wanted = wanted.replicas;
         revision.warm = wanted.warm.clone();
         for index in 0..wanted.replicas {
-            let leaving = revision.replicas.get(&index).is_some_and(|r| r.status.leaving);
-            if revision.replicas.contains_key(&index) && !leaving {
+            let goes_on = |r: &Replica| !r.status.leaving && !r.status.rests();
+            if revision.replicas.get(&index).is_some_and(goes_on) {
                 continue;
             }
             let (stop, stopped) = watch::channel(false);
             let (ended, gone) = watch::channel(false);
             // A predecessor that is being stopped holds the instance until it is gone.
-            let before = revision.replicas.remove(&index).map(|r| r.gone);
+            let before = revision.replicas.remove(&index).map(|replica| {
+                replica.stop.send_replace(true);
+                replica.gone
+            });
             let task = ReplicaTask {
                 supervisor: supervisor.clone(),
                 revision: id.clone(),
