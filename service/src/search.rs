@@ -8,10 +8,12 @@ mod alike;
 mod answer;
 mod fuse;
 mod like;
+mod period;
 mod query;
 mod score;
 mod statistics;
 mod text;
+mod timely;
 
 pub use alike::alike;
 pub use answer::{Hit, SearchError, Searcher, Why, Wish};

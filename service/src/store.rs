@@ -96,6 +96,15 @@ pub trait Repository: Upkeep + Admin + Spending {
         pairs: Vec<[i32; 2]>,
         most: u32,
     ) -> Result<Vec<Candidate>, StoreError>;
+    /// At most `most` memories of what happened in a period, the newest, without their terms.
+    async fn during(
+        &self,
+        tenant: &Tenant,
+        filter: Filter,
+        from: Moment,
+        to: Moment,
+        most: u32,
+    ) -> Result<Vec<Candidate>, StoreError>;
     /// What stands before and after each of `ids` among the memories of the same subject.
     async fn around(
         &self,

@@ -14,9 +14,9 @@ use neuroca::memory::{Change, Draft, Memory, Moment, Tier};
 use neuroca::schema::SCHEMA_MAX;
 use neuroca::search::{Searcher, Wish};
 use neuroca::store::{
-    Access, Changed, Created, Deleted, Edit, Evicted, Idempotency, KEY_LIFE_MILLIS, Migrated,
-    NewMemories, OpenError, Page, Receipt, Removed, Repository, Task, TaskState, migrate, open,
-    rollback, status,
+    Access, Changed, Created, Deleted, Edit, Evicted, Filter, Idempotency, KEY_LIFE_MILLIS,
+    Migrated, NewMemories, OpenError, Page, Receipt, Removed, Repository, Task, TaskState, migrate,
+    open, rollback, status,
 };
 use neuroca::tenant::Tenant;
 use sqlx::postgres::PgConnectOptions;
@@ -116,6 +116,7 @@ async fn contract(database: &Database) {
     accesses_strengthen(&repository, of).await;
     the_expired_are_gone(&repository, of).await;
     finds_by_words_and_by_spelling(&repository, of).await;
+    finds_by_the_time_that_is_named(&repository, of).await;
     a_subject_is_handed_out_and_forgotten(&repository, of).await;
     the_worthy_go_up_and_duplicates_end(&repository, of).await;
     the_unseen_go_only_when_asked(&repository, of).await;
@@ -382,6 +383,47 @@ async fn found(repository: &Shared, of: &Tenant, text: &str) -> Vec<Uuid> {
     let wish = Wish { text: text.into(), subject: None, tier: None, limit: 10, now: NOW };
     let hits = Searcher::default().search(&**repository, of, &wish).await.expect("searches");
     hits.into_iter().map(|hit| hit.memory.id).collect()
+}
+
+async fn finds_by_the_time_that_is_named(repository: &Shared, of: &Tenant) {
+    let day = 86_400_000;
+    // NOW is a Friday, 15 January 2027.
+    let told = [
+        ("Ann went hiking near the lake", 200),
+        ("Ann went hiking in the hills", 8),
+        ("Bob baked bread", 9),
+        ("Ann went hiking with Bob", 1),
+        ("Ann repaired her bicycle", 620),
+    ];
+    let mut made = Vec::new();
+    for (number, (text, ago)) in told.into_iter().enumerate() {
+        let mut memory = memory(text, Tier::LongTerm, 0.5);
+        memory.occurred_at = NOW.plus(-ago * day);
+        memory.subject = Some(format!("s{number}"));
+        repository.create(of, plain(&memory)).await.expect("creates");
+        made.push(memory.id);
+    }
+    let first = async |question: &str| found(repository, of, question).await[0];
+    assert_eq!(first("Where did Ann go hiking last week?").await, made[1]);
+    assert_eq!(first("Where did Ann go hiking yesterday?").await, made[3]);
+    assert_eq!(first("Where did Ann go hiking in June 2026?").await, made[0]);
+    assert_eq!(first("Did Ann go hiking before 2026?").await, made[4], "nobody hiked then");
+    // Nothing but a time: all of it, newest first, and nothing else.
+    assert_eq!(found(repository, of, "What did I do last week?").await, [made[1], made[2]]);
+    let before = Filter { subject: Some("s1".into()), tier: Some(Tier::LongTerm), now: NOW };
+    let during = |filter: Filter, from: i64, most| {
+        repository.during(of, filter, NOW.plus(-from * day), NOW, most)
+    };
+    let hers = during(before.clone(), 300, 10).await.expect("finds");
+    assert_eq!(hers.iter().map(|one| one.id).collect::<Vec<_>>(), [made[1]]);
+    let none = Filter { tier: Some(Tier::Working), ..before.clone() };
+    assert!(during(none, 300, 10).await.expect("finds").is_empty());
+    let anybody = Filter { subject: None, tier: None, now: NOW };
+    let newest = during(anybody.clone(), 300, 2).await.expect("finds");
+    assert_eq!(newest.iter().map(|one| one.id).collect::<Vec<_>>(), [made[3], made[1]]);
+    let others = repository.during(&tenant("else"), anybody, Moment(0), NOW, 10).await;
+    assert!(others.expect("finds").is_empty());
+    clear(repository, of).await;
 }
 
 async fn finds_by_words_and_by_spelling(repository: &Shared, of: &Tenant) {

@@ -12,9 +12,10 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::fuse::{Ranking, fuse};
+use super::period::timed;
 use super::score::{BUDGET, looked_up, score};
 use super::text::{likeness, words};
-use super::{Query, Statistics, Vocabulary};
+use super::{Query, Statistics, Vocabulary, timely};
 use crate::memory::{Memory, Moment, Tier};
 use crate::store::{Candidate, Filter, Repository, StoreError};
 use crate::tenant::Tenant;
@@ -36,6 +37,9 @@ const MOST_TENANTS: usize = 256;
 
 const WORDS: f64 = 1.0;
 const SPELLING: f64 = 0.5;
+/// Enough to lift what has the words and the time above what has better words alone; not so much that
+/// the time alone would do.
+const TIME: f64 = 0.5;
 const RECENCY: f64 = 0.05;
 const IMPORTANCE: f64 = 0.05;
 
@@ -61,6 +65,8 @@ pub struct Why {
     pub words: Option<usize>,
     /// Its place by words that are spelt like those of the question.
     pub spelling: Option<usize>,
+    /// Its place among those of the time that the question names ("last week", "in May 2023").
+    pub time: Option<usize>,
 }
 
 /// An answer.
@@ -92,15 +98,22 @@ impl Searcher {
         wish: &Wish,
     ) -> Result<Vec<Hit>, SearchError> {
         let vocabulary = Vocabulary::new(tenant);
-        let query = Query::new(&wish.text, &vocabulary);
-        if query.words.is_empty() {
+        let timed = timed(&wish.text, wish.now);
+        let query = match &timed {
+            Some(timed) => Query::telling(&timed.rest, &vocabulary),
+            None => Query::new(&wish.text, &vocabulary),
+        };
+        if query.words.is_empty() && timed.is_none() {
             return Ok(Vec::new());
         }
         let statistics = self.statistics(repository, tenant).await?;
         let filter = Filter { subject: wish.subject.clone(), tier: wish.tier, now: wish.now };
         let terms = looked_up(&query, &statistics);
-        let candidates =
-            repository.with_terms(tenant, filter.clone(), terms.clone(), BUDGET as u32).await?;
+        let candidates = if terms.is_empty() {
+            Vec::new()
+        } else {
+            repository.with_terms(tenant, filter.clone(), terms.clone(), BUDGET as u32).await?
+        };
         let (scores, missing) = score(&query, &candidates, &statistics, &terms);
         let mut scored: Vec<(f64, Candidate)> = scores.into_iter().zip(candidates).collect();
         sort(&mut scored);
@@ -129,7 +142,14 @@ impl Searcher {
             found.into_iter().map(|(_, candidate)| candidate.id).collect()
         };
         let by_words: Vec<Uuid> = by_words.into_iter().map(|(_, id)| id).collect();
-        let fused = fuse(&rankings(&by_words, &by_spelling, facts));
+        let by_time = match &timed {
+            Some(timed) => {
+                let at = timely::At { period: timed.period, filter: &filter };
+                timely::ranked(repository, tenant, at, &by_words, &mut facts).await?
+            }
+            None => Vec::new(),
+        };
+        let fused = fuse(&rankings(&by_words, &by_spelling, &by_time, facts));
         // Some may be gone meanwhile, or be neighbours that the filter keeps out.
         let wanted: Vec<Uuid> =
             fused.iter().take(wish.limit + wish.limit / 2 + 4).map(|(id, _)| *id).collect();
@@ -145,7 +165,11 @@ impl Searcher {
         Ok(fused
             .into_iter()
             .filter_map(|(id, score)| {
-                let why = Why { words: place(&by_words, id), spelling: place(&by_spelling, id) };
+                let why = Why {
+                    words: place(&by_words, id),
+                    spelling: place(&by_spelling, id),
+                    time: place(&by_time, id),
+                };
                 memories.remove(&id).map(|memory| Hit { memory, score, why })
             })
             .take(wish.limit)
@@ -261,7 +285,12 @@ async fn spelt_alike(
     Ok(alike)
 }
 
-fn rankings(by_words: &[Uuid], by_spelling: &[Uuid], mut facts: Vec<Candidate>) -> Vec<Ranking> {
+fn rankings(
+    by_words: &[Uuid],
+    by_spelling: &[Uuid],
+    by_time: &[Uuid],
+    mut facts: Vec<Candidate>,
+) -> Vec<Ranking> {
     let ids = |facts: &[Candidate]| facts.iter().map(|candidate| candidate.id).collect();
     facts.sort_by(|a, b| b.seen_at.cmp(&a.seen_at).then(b.id.cmp(&a.id)));
     let by_recency = ids(&facts);
@@ -270,6 +299,7 @@ fn rankings(by_words: &[Uuid], by_spelling: &[Uuid], mut facts: Vec<Candidate>) 
     vec![
         Ranking { weight: WORDS, ids: by_words.to_vec() },
         Ranking { weight: SPELLING, ids: by_spelling.to_vec() },
+        Ranking { weight: TIME, ids: by_time.to_vec() },
         Ranking { weight: RECENCY, ids: by_recency },
         Ranking { weight: IMPORTANCE, ids: by_importance },
     ]

@@ -36,18 +36,22 @@ pub struct Query {
 impl Query {
     /// Cuts up `text`. A question of nothing but common words keeps them.
     pub fn new(text: &str, vocabulary: &Vocabulary) -> Self {
+        let telling = Self::telling(text, vocabulary);
+        if telling.words.is_empty() { Self::of(words(text), vocabulary) } else { telling }
+    }
+
+    /// The words of `text` that are not common, if there are any.
+    pub(super) fn telling(text: &str, vocabulary: &Vocabulary) -> Self {
+        Self::of(words(text).filter(|word| !STOP.contains(&word.as_str())), vocabulary)
+    }
+
+    fn of(texts: impl Iterator<Item = String>, vocabulary: &Vocabulary) -> Self {
         let stemmer = stemmer();
-        let all: Vec<String> = words(text).collect();
-        let telling = |word: &&String| !STOP.contains(&word.as_str());
-        let mut kept: Vec<&String> = all.iter().filter(telling).collect();
-        if kept.is_empty() {
-            kept = all.iter().collect();
-        }
         let mut words: Vec<Word> = Vec::new();
-        for text in kept {
-            let term = vocabulary.term(&stemmer.stem(text));
+        for text in texts {
+            let term = vocabulary.term(&stemmer.stem(&text));
             if words.len() < MOST_WORDS && !words.iter().any(|word| word.term == term) {
-                words.push(Word { text: text.clone(), term });
+                words.push(Word { text, term });
             }
         }
         Self { words }

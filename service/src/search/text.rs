@@ -100,7 +100,7 @@ pub(super) fn likeness(one: &str, other: &str) -> f64 {
     2.0 * common / ((one.len() + other.len()) as f64).max(1.0)
 }
 
-const MONTHS: [&str; 12] = [
+pub(super) const MONTHS: [&str; 12] = [
     "january",
     "february",
     "march",

@@ -6,8 +6,8 @@ use super::dialect::{self, Connection};
 use super::tiers;
 use crate::memory::{Memory, Moment};
 use crate::search::Sample;
-use crate::store::StoreError;
 use crate::store::rows::MemoryRow;
+use crate::store::{Candidate, Filter, StoreError};
 use crate::tenant::Tenant;
 
 /// Half of the sample is the newest, half begins at a random id: UUIDs of version 7 begin with a
@@ -32,6 +32,66 @@ pub(super) async fn sample(
     documents
         .extend(dialect::terms_before(on, tenant, Uuid::from_u128(from << 80), size / 2).await?);
     Ok(Sample { total, documents })
+}
+
+#[derive(sqlx::FromRow)]
+struct HappenedRow {
+    id: Uuid,
+    subject: Option<String>,
+    importance: f64,
+    occurred_at: i64,
+    strength_at: i64,
+}
+
+/// The WHERE for each of the filters, so that the index on time is the one that is used.
+macro_rules! during {
+    ($filter:literal) => {
+        concat!(
+            "SELECT id, subject, importance, occurred_at, strength_at FROM memories \
+             WHERE tenant = $1 AND occurred_at >= $2 AND occurred_at < $3 AND valid_to IS NULL \
+             AND (expires_at IS NULL OR expires_at > $4) ",
+            $filter,
+            " ORDER BY occurred_at DESC LIMIT $5"
+        )
+    };
+}
+
+pub(super) async fn during(
+    on: &mut Connection,
+    tenant: &Tenant,
+    filter: &Filter,
+    from: Moment,
+    to: Moment,
+    most: u32,
+) -> Result<Vec<Candidate>, StoreError> {
+    let sql = match (&filter.subject, filter.tier) {
+        (None, None) => during!(""),
+        (Some(_), None) => during!("AND subject = $6"),
+        (None, Some(_)) => during!("AND tier = $6"),
+        (Some(_), Some(_)) => during!("AND subject = $6 AND tier = $7"),
+    };
+    let mut query = sqlx::query_as(sql)
+        .bind(tenant.name())
+        .bind(from.0)
+        .bind(to.0)
+        .bind(filter.now.0)
+        .bind(i64::from(most));
+    if let Some(subject) = &filter.subject {
+        query = query.bind(subject);
+    }
+    if let Some(tier) = filter.tier {
+        query = query.bind(tier.name());
+    }
+    let rows: Vec<HappenedRow> = query.fetch_all(on).await?;
+    let candidate = |row: HappenedRow| Candidate {
+        id: row.id,
+        terms: Vec::new(),
+        subject: row.subject,
+        importance: row.importance,
+        occurred_at: Moment(row.occurred_at),
+        seen_at: Moment(row.strength_at),
+    };
+    Ok(rows.into_iter().map(candidate).collect())
 }
 
 pub(super) async fn by_ids(

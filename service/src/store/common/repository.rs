@@ -156,6 +156,22 @@ impl Repository for Backend {
         .await
     }
 
+    async fn during(
+        &self,
+        tenant: &Tenant,
+        filter: Filter,
+        from: Moment,
+        to: Moment,
+        most: u32,
+    ) -> Result<Vec<Candidate>, StoreError> {
+        let asked = Arc::new((tenant.clone(), filter));
+        self.read(tenant, move |on| {
+            let asked = asked.clone();
+            Box::pin(async move { find::during(on, &asked.0, &asked.1, from, to, most).await })
+        })
+        .await
+    }
+
     async fn around(
         &self,
         tenant: &Tenant,
