@@ -91,6 +91,11 @@ impl Authenticator {
         }
     }
 
+    /// Whether anybody is asked who they are.
+    pub fn asks(&self) -> bool {
+        self.required
+    }
+
     /// Who `token` is of; `repository` has the keys.
     pub async fn principal(
         &self,

@@ -11,6 +11,7 @@ mod health;
 mod input;
 mod keys;
 mod llm;
+mod mcp;
 mod memories;
 mod metrics;
 mod observe;

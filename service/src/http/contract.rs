@@ -111,6 +111,11 @@ impl Operation {
         self.answer(status, description, "", None, &[])
     }
 
+    /// Answers a problem with this status, of which something else is said, too.
+    pub(super) fn problem(self, status: u16) -> Self {
+        self.answer(status, "", "application/problem+json", Some(build::<Problem>), &[])
+    }
+
     /// Answers something that is not JSON.
     pub(super) fn text(self, media_type: &'static str, description: &'static str) -> Self {
         self.answer(200, description, media_type, Some(build::<String>), &[])

@@ -16,6 +16,34 @@ use crate::store::Idempotency;
 
 const MAX_KEY: usize = 255;
 
+/// The bytes of a body that is JSON by its own account.
+async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
+    let kind = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let kind = kind.map(|kind| kind.split(';').next().unwrap_or_default().trim());
+    let is_json = kind.is_some_and(|kind| {
+        kind.eq_ignore_ascii_case("application/json")
+            || kind.eq_ignore_ascii_case("application/merge-patch+json")
+    });
+    if !is_json {
+        return Err(Problem::wrong_media_type());
+    }
+    Bytes::from_request(request, state).await.map_err(|rejection| {
+        match rejection.into_response().status() {
+            StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large("the limit is 2 MiB"),
+            _ => Problem::malformed("the body could not be read to its end"),
+        }
+    })
+}
+
+/// A body of JSON for somebody else to read: they get it only if it is JSON.
+pub(super) async fn json_bytes(request: Request) -> Result<Bytes, Problem> {
+    let body = bytes(request, &()).await?;
+    match serde_json::from_slice::<serde::de::IgnoredAny>(&body) {
+        Ok(_) => Ok(body),
+        Err(error) => Err(Problem::malformed(&format!("the body: {error}"))),
+    }
+}
+
 /// A body that is JSON by its own account and in fact.
 pub(super) struct Body<T>(pub(super) T);
 
@@ -23,22 +51,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let kind = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let kind = kind.map(|kind| kind.split(';').next().unwrap_or_default().trim());
-        let is_json = kind.is_some_and(|kind| {
-            kind.eq_ignore_ascii_case("application/json")
-                || kind.eq_ignore_ascii_case("application/merge-patch+json")
-        });
-        if !is_json {
-            return Err(Problem::wrong_media_type());
-        }
-        let body =
-            Bytes::from_request(request, state).await.map_err(|rejection| {
-                match rejection.into_response().status() {
-                    StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large("the limit is 2 MiB"),
-                    _ => Problem::malformed("the body could not be read to its end"),
-                }
-            })?;
+        let body = bytes(request, state).await?;
         serde_json::from_slice(&body).map(Self).map_err(|error| {
             let text = format!("the body: {error}");
             // Well-formed JSON that says something else is another mistake than broken JSON.

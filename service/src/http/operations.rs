@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use super::contract::{Operation, document};
 use super::{
-    consolidations, docs, events, health, keys, llm, memories, metrics, search, subjects, tiers,
+    consolidations, docs, events, health, keys, llm, mcp, memories, metrics, search, subjects,
+    tiers,
 };
 use crate::auth::Role;
 use crate::memory::{Change, Draft, Memory};
@@ -25,6 +26,7 @@ pub(super) fn all() -> Vec<Operation> {
     let mut all = of_memories();
     all.extend(of_finding());
     all.extend(of_the_model());
+    all.push(of_the_protocol());
     all.extend(of_subjects());
     all.extend(of_administration());
     all.extend(of_the_process());
@@ -194,6 +196,22 @@ fn of_the_model() -> Vec<Operation> {
         .json::<llm::Answered>(200, "The answer; as events unless `stream` is false.")
         .text("text/event-stream", words),
     ]
+}
+
+fn of_the_protocol() -> Operation {
+    Operation::new(
+        Method::POST,
+        "/v1/mcp",
+        "mcp",
+        "The memory as tools, by the Model Context Protocol",
+        mcp::serve,
+    )
+    .role(Role::Viewer)
+    .body::<mcp::Message>()
+    .json::<Value>(200, "The answer to a request.")
+    .empty(202, "A notification was taken.")
+    .json::<Value>(400, "What the protocol says against a message.")
+    .problem(400)
 }
 
 fn of_subjects() -> Vec<Operation> {

@@ -205,6 +205,27 @@ impl Problem {
         )
     }
 
+    /// A page of another site asks.
+    pub fn foreign_origin() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "urn:neuroca:problem:foreign-origin",
+            "Not from a page of another site",
+            "as long as nobody is asked who they are, pages of this machine alone may ask; set \
+             NEUROCA_AUTH=required",
+        )
+    }
+
+    /// The client does not take what there is.
+    pub fn not_acceptable() -> Self {
+        Self::new(
+            StatusCode::NOT_ACCEPTABLE,
+            "urn:neuroca:problem:not-acceptable",
+            "The client does not take such an answer",
+            "send Accept: application/json, text/event-stream",
+        )
+    }
+
     /// It may work in a moment.
     pub fn unavailable(detail: &str) -> Self {
         Self::new(
