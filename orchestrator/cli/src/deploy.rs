@@ -32,7 +32,8 @@ pub struct Deploying {
 /// Flags of everything that drives a rollout.
 #[derive(Debug, Clone, Args)]
 pub struct Driving {
-    /// Wait this long for somebody else's lock; a driver that has just ended its rollout holds it for a moment.
+    /// Wait this long for somebody else's lock.
+    // A driver that has just ended its rollout holds it for a moment.
     #[arg(long, value_name = "TIME", default_value = "1s")]
     pub lock_timeout: Millis,
     /// Stop after this long; the journal stays open and the same command goes on.
