@@ -3,7 +3,7 @@
 
 Each policy has one kind of release: as good as the old one, or with one fault from its first request on; the
 time until it is promoted or turned back is compared, median with median. Those that never come to that end
-count as taking for ever, as in the preview. POLICIES, ROLLOUTS and PARALLEL bound the run (defaults: 20, 30, 8).
+count as taking for ever, as in the preview. POLICIES, ROLLOUTS and PARALLEL bound the run (defaults: 20, 45, 14).
 """
 
 import json
@@ -19,8 +19,8 @@ from specimens import PACKAGES, Specimens, flow  # noqa: E402
 from harness import SEED, finish, release, say  # noqa: E402
 
 POLICIES = int(os.environ.get("POLICIES", "20"))
-ROLLOUTS = int(os.environ.get("ROLLOUTS", "30"))
-PARALLEL = int(os.environ.get("PARALLEL", "8"))
+ROLLOUTS = int(os.environ.get("ROLLOUTS", "45"))
+PARALLEL = int(os.environ.get("PARALLEL", "14"))
 PREVIEW_RUNS = 1000
 TOLERANCE = 0.2
 # The preview takes latencies to spread like this.
