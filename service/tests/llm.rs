@@ -173,8 +173,10 @@ fn each_way_to_fail_has_its_answer() {
     let dir = migrated();
     for (case, replies, status, problem, attempts) in cases {
         let model = Model::start(replies);
-        let mut service =
-            serve(dir.path(), &model, "openai-compatible", &[("NEUROCA_LLM_TIMEOUT_MS", "300")]);
+        // Where it is not to run out, a busy machine must not make it.
+        let patience = if case == "silence" { "300" } else { "30000" };
+        let patience = [("NEUROCA_LLM_TIMEOUT_MS", patience)];
+        let mut service = serve(dir.path(), &model, "openai-compatible", &patience);
         let answer = post(&service, QUERY, &json!({"query": "Hello?"}));
         assert_eq!(answer.status, status, "{case}: {answer:?}");
         assert_eq!(model.asked().len(), attempts, "{case}");
@@ -201,7 +203,9 @@ fn a_stream_says_that_it_could_not_go_on() {
     for (reply, problem) in [(cut, "llm-failed"), (silent, "llm-timeout"), (ended, "llm-failed")] {
         let dir = migrated();
         let model = Model::start(vec![reply]);
-        let service = serve(dir.path(), &model, "ollama", &[("NEUROCA_LLM_TIMEOUT_MS", "300")]);
+        let patience = if problem == "llm-timeout" { "2000" } else { "30000" };
+        let patience = [("NEUROCA_LLM_TIMEOUT_MS", patience)];
+        let service = serve(dir.path(), &model, "ollama", &patience);
         let told = stream(&service, CONVERSATION, &json!({"message": "Hi", "subject": "ann"}));
         assert_eq!(names(&told), ["memories", "text", "problem"]);
         let kind = format!("urn:neuroca:problem:{problem}");
@@ -294,6 +298,9 @@ fn a_day_s_tokens_are_a_tenant_s_own_and_outlive_the_process() {
     let asked = model.asked().len();
     assert!((3..=5).contains(&asked), "{asked} questions of 107 of 1000");
     assert_eq!(ask(&service, &b).status, 200, "another tenant has its own");
+    let bearer = format!("Bearer {b}");
+    let stats = service.connect().request("GET", "/v1/stats", &[("authorization", &bearer)], "");
+    assert_eq!(stats.json()["llm_tokens_per_day"], 1000);
 }
 
 #[test]
@@ -361,10 +368,48 @@ fn an_answer_is_finished_after_sigterm() {
 }
 
 #[test]
+fn a_client_that_leaves_ends_the_work_and_pays_for_what_there_was() {
+    let dir = migrated();
+    let (gone, left) = std::sync::mpsc::channel();
+    let begun = vec![model::head(), model::openai_text("So "), Step::UntilGone(gone)];
+    let model = Model::start(vec![begun]);
+    let service = serve(dir.path(), &model, "openai", &[("NEUROCA_LLM_MAX_TOKENS", "50000")]);
+    let mut connection = service.connect();
+    let body = json!({"message": "Hi"}).to_string();
+    assert_eq!(connection.request("POST", CONVERSATION, &[], &body).status, 200);
+    while connection.read_line().expect("a line") != r#"data: {"text":"So "}"# {}
+    let tokens = || service.get("/v1/stats").json()["llm_tokens_today"].as_u64().expect("tokens");
+    assert!(tokens() > 50_000, "what it may cost is taken before");
+    drop(connection);
+    left.recv_timeout(Duration::from_secs(20)).expect("the model need not go on");
+    let settled = (0..200).map(|_| {
+        std::thread::sleep(Duration::from_millis(50));
+        tokens()
+    });
+    let settled = settled.into_iter().find(|tokens| *tokens < 50_000).expect("given back");
+    assert!((50..2000).contains(&settled), "{settled}");
+    let metrics = service.get("/metrics").body;
+    assert!(metrics.contains(r#"neuroca_llm_requests_total{outcome="abandoned""#), "{metrics}");
+}
+
+#[test]
 fn an_answer_that_takes_too_long_after_sigterm_says_so() {
     let dir = migrated();
-    let model = Model::start(vec![vec![model::head(), model::openai_text("Sl"), Step::Silence]]);
+    let silent = vec![Step::Silence];
+    let begun = vec![model::head(), model::openai_text("Sl"), Step::Silence];
+    let model = Model::start(vec![silent, begun]);
     let mut service = serve(dir.path(), &model, "openai", &[]);
+    let mut waiting = service.connect();
+    let query = r#"{"query":"Hi"}"#;
+    let head = format!(
+        "POST {QUERY} HTTP/1.1\r\nhost: t\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\n\r\n{query}",
+        query.len()
+    );
+    waiting.send(head.as_bytes());
+    while model.asked().is_empty() {
+        std::thread::yield_now();
+    }
     let mut connection = service.connect();
     let body = json!({"message": "Hi"}).to_string();
     assert_eq!(connection.request("POST", CONVERSATION, &[], &body).status, 200);
@@ -372,6 +417,7 @@ fn an_answer_that_takes_too_long_after_sigterm_says_so() {
     service.signal("TERM");
     let rest = events(&mut connection);
     assert_eq!(rest[0].1["type"], "urn:neuroca:problem:unavailable");
+    assert_eq!(waiting.answer().expect("an answer").problem(), "unavailable");
     assert!(service.wait().success());
 }
 

@@ -143,11 +143,12 @@ async fn answer(
     if !(16..=200_000).contains(&ask.context_tokens) {
         return Err(Problem::invalid("context_tokens is not from 16 to 200000"));
     }
-    let (exchange, answering) = Exchange::begin(shared, caller, ask).await?;
+    let mut end = telling::end_of_patience(&shared);
+    let (exchange, answering) = Exchange::begin(shared, caller, ask, &mut end).await?;
     if stream {
-        return Ok(telling::events(exchange, answering));
+        return Ok(telling::events(exchange, answering, end));
     }
-    Ok(Json(telling::whole(exchange, answering).await?).into_response())
+    Ok(Json(telling::whole(exchange, answering, end).await?).into_response())
 }
 
 /// What was said, for a model: the last word is the user's.

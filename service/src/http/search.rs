@@ -59,8 +59,8 @@ pub(super) struct Found {
 }
 
 pub(super) fn check(query: &str, subject: Option<&str>) -> Result<(), Problem> {
-    if query.is_empty() || query.len() > MAX_QUERY {
-        return Err(Problem::invalid(&format!("query is empty or longer than {MAX_QUERY} bytes")));
+    if !(1..=MAX_QUERY).contains(&query.chars().count()) {
+        return Err(Problem::invalid(&format!("query is not 1 to {MAX_QUERY} characters")));
     }
     subject.map_or(Ok(()), check_subject).map_err(|why| Problem::invalid(&why))
 }

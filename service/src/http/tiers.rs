@@ -104,13 +104,20 @@ pub(super) struct Stats {
     tiers: Vec<TierUse>,
     /// All of them.
     items: i64,
+    /// Tokens of the language model that were used on this day (UTC).
+    llm_tokens_today: u64,
+    /// How many a day has; null for no limit.
+    llm_tokens_per_day: Option<u64>,
 }
 
 pub(super) async fn stats(
     State(shared): State<Arc<Shared>>,
     Caller(caller): Caller,
 ) -> Result<Json<Stats>, Problem> {
-    let counts = shared.repository()?.counts(&caller.tenant).await?;
+    let repository = shared.repository()?;
+    let counts = repository.counts(&caller.tenant).await?;
+    let llm_tokens_today =
+        shared.budget.spent(&**repository, &caller.tenant, Moment::now()).await?;
     let capacity = shared.capacity;
     let tiers = Tier::ALL
         .into_iter()
@@ -120,5 +127,10 @@ pub(super) async fn stats(
             capacity: capacity.of(tier).unwrap_or(capacity.long_term),
         })
         .collect();
-    Ok(Json(Stats { tiers, items: counts.iter().sum() }))
+    Ok(Json(Stats {
+        tiers,
+        items: counts.iter().sum(),
+        llm_tokens_today,
+        llm_tokens_per_day: shared.budget.per_day,
+    }))
 }

@@ -51,10 +51,19 @@ impl Budget {
             Err(error) => Err(Overspent::Store(error)),
         }
     }
+
+    /// What was taken of the day so far.
+    pub async fn spent(
+        &self,
+        repository: &dyn Repository,
+        tenant: &Tenant,
+        now: Moment,
+    ) -> Result<u64, StoreError> {
+        repository.spent(tenant, day(now)).await
+    }
 }
 
-/// The day of `now`.
-pub(crate) fn day(now: Moment) -> i64 {
+fn day(now: Moment) -> i64 {
     now.0.div_euclid(DAY)
 }
 

@@ -37,6 +37,8 @@ pub enum Step {
     Wait(Arc<Mutex<Receiver<()>>>),
     /// Says nothing more until the other side has gone.
     Silence,
+    /// The same, and tells the test when that was.
+    UntilGone(Sender<()>),
 }
 
 pub type Reply = Vec<Step>;
@@ -135,6 +137,11 @@ fn reply(stream: TcpStream, kept: &Mutex<Vec<Asked>>, script: &Script) -> std::i
             }
             Step::Silence => {
                 reader.read_to_end(&mut Vec::new())?;
+            }
+            Step::UntilGone(gone) => {
+                // How the connection ends does not matter.
+                let _ = reader.read_to_end(&mut Vec::new());
+                let _ = gone.send(());
             }
         }
     }

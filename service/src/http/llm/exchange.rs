@@ -8,6 +8,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::said;
+use super::telling::{End, stopping};
 use crate::auth::Principal;
 use crate::http::search::{About, gather};
 use crate::http::{Problem, Shared, memories};
@@ -66,6 +67,7 @@ impl Exchange {
         shared: Arc<Shared>,
         caller: Principal,
         ask: Ask,
+        end: &mut End,
     ) -> Result<(Self, Answering), Problem> {
         let llm = shared.llm.as_ref().ok_or_else(Problem::no_llm)?;
         let now = Moment::now();
@@ -85,7 +87,12 @@ impl Exchange {
         let most = prompt_tokens + u64::from(prompt.max_tokens);
         let repository = shared.repository()?;
         let mut claim = shared.budget.claim(repository, &caller.tenant, most, now).await?;
-        let answering = match llm.ask(&prompt).await {
+        let asked = tokio::select! {
+            biased;
+            asked = llm.ask(&prompt) => asked,
+            () = end => return Err(stopping()),
+        };
+        let answering = match asked {
             Ok(answering) => answering,
             Err(failure) => {
                 // It was read, and may have been answered: whoever sells tokens counts that.

@@ -26,9 +26,10 @@ const GRACE: Duration = Duration::from_secs(10);
 /// A proxy must not take a thinking model for a dead connection.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
-type End = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// When an answer cannot go on.
+pub(super) type End = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-fn end_of_patience(shared: &Arc<Shared>) -> End {
+pub(super) fn end_of_patience(shared: &Arc<Shared>) -> End {
     let lifecycle = shared.lifecycle.clone();
     Box::pin(async move {
         lifecycle.reached(Phase::Stopping).await;
@@ -36,7 +37,7 @@ fn end_of_patience(shared: &Arc<Shared>) -> End {
     })
 }
 
-fn stopping() -> Problem {
+pub(super) fn stopping() -> Problem {
     Problem::unavailable("the service stops, and the answer takes too long; ask again")
 }
 
@@ -44,8 +45,8 @@ fn stopping() -> Problem {
 pub(super) async fn whole(
     mut exchange: Exchange,
     mut answering: Answering,
+    mut end: End,
 ) -> Result<Answered, Problem> {
-    let mut end = end_of_patience(&exchange.shared);
     loop {
         let heard = tokio::select! {
             biased;
@@ -65,9 +66,9 @@ pub(super) async fn whole(
 }
 
 /// The answer as it comes.
-pub(super) fn events(exchange: Exchange, answering: Answering) -> Response {
+pub(super) fn events(exchange: Exchange, answering: Answering, end: End) -> Response {
     let telling = Telling {
-        end: end_of_patience(&exchange.shared),
+        end,
         ticks: tokio::time::interval_at(tokio::time::Instant::now() + HEARTBEAT, HEARTBEAT),
         stage: Stage::Begin,
         exchange,
