@@ -2,6 +2,7 @@
 
 mod harness;
 
+use std::io::BufRead;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -29,12 +30,18 @@ fn add(service: &Running, content: &str) -> Value {
     made.json()["id"].clone()
 }
 
+/// The next line of a stream that has not ended.
+fn line(connection: &mut Connection) -> String {
+    assert!(!connection.0.fill_buf().expect("bytes").is_empty(), "the stream was cut");
+    connection.read_line().expect("a line")
+}
+
 /// The events of a stream: their names and data, until it ends.
 fn events(connection: &mut Connection) -> Vec<(String, Value)> {
     let mut events = Vec::new();
     let mut name = String::new();
     loop {
-        let line = connection.read_line().expect("a line");
+        let line = line(connection);
         // Sizes of chunks and empty lines stand between the lines of the events.
         if line == "0" {
             return events;
@@ -353,7 +360,7 @@ fn an_answer_is_finished_after_sigterm() {
     let mut connection = service.connect();
     let body = json!({"message": "Hi", "subject": "ann"}).to_string();
     assert_eq!(connection.request("POST", CONVERSATION, &[], &body).status, 200);
-    while connection.read_line().expect("a line") != r#"data: {"text":"Slow"}"# {}
+    while line(&mut connection) != r#"data: {"text":"Slow"}"# {}
     service.signal("TERM");
     service.line("stopped listening");
     go.send(()).expect("it waits");
@@ -377,7 +384,7 @@ fn a_client_that_leaves_ends_the_work_and_pays_for_what_there_was() {
     let mut connection = service.connect();
     let body = json!({"message": "Hi"}).to_string();
     assert_eq!(connection.request("POST", CONVERSATION, &[], &body).status, 200);
-    while connection.read_line().expect("a line") != r#"data: {"text":"So "}"# {}
+    while line(&mut connection) != r#"data: {"text":"So "}"# {}
     let tokens = || service.get("/v1/stats").json()["llm_tokens_today"].as_u64().expect("tokens");
     assert!(tokens() > 50_000, "what it may cost is taken before");
     drop(connection);
@@ -413,7 +420,7 @@ fn an_answer_that_takes_too_long_after_sigterm_says_so() {
     let mut connection = service.connect();
     let body = json!({"message": "Hi"}).to_string();
     assert_eq!(connection.request("POST", CONVERSATION, &[], &body).status, 200);
-    while connection.read_line().expect("a line") != r#"data: {"text":"Sl"}"# {}
+    while line(&mut connection) != r#"data: {"text":"Sl"}"# {}
     service.signal("TERM");
     let rest = events(&mut connection);
     assert_eq!(rest[0].1["type"], "urn:neuroca:problem:unavailable");
