@@ -170,6 +170,17 @@ impl Outcome {
             Outcome::Stranded { .. } => "stranded",
         }
     }
+
+    /// Why it was not deployed, where there is more to say than the word.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Outcome::TurnedBack { reason }
+            | Outcome::Failed { reason }
+            | Outcome::Aborted { reason }
+            | Outcome::Stranded { reason } => Some(reason),
+            Outcome::Deployed | Outcome::Superseded => None,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use futures::future::{Either, select};
 use neuroca_deploy_core::effect::Outcome;
 use neuroca_deploy_core::journal::{Record, replay};
 use neuroca_deploy_core::plan::Plan;
-use neuroca_deploy_core::rollout::{Event, State, step};
+use neuroca_deploy_core::rollout::{Event, Phase, State, step};
 
 use crate::driver::Driver;
 use crate::error::EngineError;
@@ -113,14 +113,10 @@ async fn go_on(
     reporter: &dyn Reporter,
 ) -> Result<Outcome, EngineError> {
     let mut state = replay(open.plan.rollout.clone(), &open.records)?;
-    let last = open.records.iter().rev().find_map(|record| match record {
-        Record::Happened { at_ms, .. } => Some(*at_ms),
-        Record::Started { .. } => None,
-    });
-    let now = ports.clock.now_ms();
+    let (last, now) = (state.last_ms, ports.clock.now_ms());
     // Nobody looked for a while, or the clock was set back: waits count from where the journal ends.
-    let anew = last.is_some_and(|at| now < at || now - at >= SILENT_TOO_LONG_MS);
-    if anew {
+    let anew = now < last || now - last >= SILENT_TOO_LONG_MS;
+    if anew && state.phase != Phase::New {
         let record = Record::Happened { at_ms: now, event: Event::TookOver };
         ports.store.append(epoch, open.journal, &record).await?;
         state = step(state, &Event::TookOver, now).0;

@@ -225,14 +225,9 @@ impl World {
     }
 
     pub fn words_of_outcome(&self, outcome: &Outcome) -> String {
-        match outcome {
-            Outcome::TurnedBack { reason }
-            | Outcome::Failed { reason }
-            | Outcome::Stranded { reason }
-            | Outcome::Aborted { reason } => {
-                format!("{}: {reason}", outcome.word())
-            }
-            Outcome::Deployed | Outcome::Superseded => outcome.word().into(),
+        match outcome.reason() {
+            Some(reason) => format!("{}: {reason}", outcome.word()),
+            None => outcome.word().into(),
         }
     }
 }

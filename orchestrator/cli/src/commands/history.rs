@@ -67,15 +67,8 @@ fn row(entry: &HistoryEntry, paint: Paint) -> Vec<String> {
     };
     let took =
         entry.ended_ms.map_or("-".into(), |end| when::span(end.saturating_sub(entry.started_ms)));
-    let because = match &entry.outcome {
-        Some(
-            Outcome::TurnedBack { reason }
-            | Outcome::Failed { reason }
-            | Outcome::Stranded { reason }
-            | Outcome::Aborted { reason },
-        ) => reason.lines().next(),
-        _ => None,
-    };
+    let because = entry.outcome.as_ref().and_then(Outcome::reason);
+    let because = because.and_then(|reason| reason.lines().next());
     let why = [entry.who.reason.as_deref(), because];
     vec![
         if entry.current { paint.good("*") } else { String::new() },

@@ -108,7 +108,7 @@ fn back_starting(spec: &Spec) -> Vec<Effect> {
     effects.extend(
         spec.moves
             .iter()
-            .filter(|m| spec.returning().any(|r| r == *m) || m.is_scaled())
+            .filter(|m| spec.returns(m) || m.is_scaled())
             .map(|m| spec.start(previous, m, m.from.as_ref())),
     );
     effects

@@ -139,8 +139,12 @@ impl Spec {
 
     /// Moves whose old processes have to be there before going back.
     pub fn returning(&self) -> impl Iterator<Item = &Move> {
-        let anew = self.stranded.is_some();
-        self.moves.iter().filter(move |m| m.from.is_some() && (anew || m.leaving().is_some()))
+        self.moves.iter().filter(|m| self.returns(m))
+    }
+
+    /// Whether its old processes may be gone, and are needed to go back.
+    pub(super) fn returns(&self, m: &Move) -> bool {
+        m.from.is_some() && (self.stranded.is_some() || m.leaving().is_some())
     }
 
     /// What was left behind, by whether it listens.

@@ -189,9 +189,10 @@ impl State {
         }
     }
 
-    /// Whether the machine waits for requests in flight to end.
-    pub(super) fn is_draining(&self) -> bool {
-        matches!(self.phase, Phase::Draining | Phase::ClearingDrain | Phase::BackDraining)
+    /// Whether the machine watches or lets requests end, under a split that was observed before.
+    pub(super) fn waits_under_a_split(&self) -> bool {
+        use Phase::{BackDraining, ClearingDrain, Draining, Watching};
+        matches!(self.phase, Watching | Draining | ClearingDrain | BackDraining)
     }
 
     /// Whether the machine is on its way back.

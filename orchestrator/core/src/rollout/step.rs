@@ -70,17 +70,11 @@ fn apply(state: &mut State, event: &Event, now: u64) {
             enter(state, Phase::Shifting(n), now);
         }
         // Asked for again, so that nothing is taken for drained or watched that is not so.
-        (
-            Phase::Watching | Phase::Draining | Phase::ClearingDrain | Phase::BackDraining,
-            Event::RouteLost,
-        ) if idle => {
+        (_, Event::RouteLost) if idle && state.waits_under_a_split() => {
             state.lost = true;
             state.outstanding.extend(state.asked.clone().map(|traffic| Effect::Route { traffic }));
         }
-        (
-            Phase::Watching | Phase::Draining | Phase::ClearingDrain | Phase::BackDraining,
-            Event::RouteObserved,
-        ) if idle => {
+        (_, Event::RouteObserved) if idle && state.waits_under_a_split() => {
             state.lost = false;
             state.phase_ms = now;
         }
@@ -181,9 +175,9 @@ fn effect_ended(state: &mut State, now: u64) {
     }
     // What the phase waits for can begin only now.
     state.phase_ms = now;
-    // A split that was lost while requests end is to be observed again.
+    // A split that was lost meanwhile is to be observed again.
     let routed = matches!(ended, Some(Effect::Route { .. }));
-    if !(routed && state.is_draining()) {
+    if !(routed && state.waits_under_a_split()) {
         after_effects(state, now);
     }
 }
@@ -213,16 +207,8 @@ fn cannot_go_back(state: &mut State, reason: &str, now: u64) {
 }
 
 /// Why the release is turned back.
-fn why(state: &State) -> String {
-    match &state.verdict {
-        Some(
-            Outcome::TurnedBack { reason }
-            | Outcome::Aborted { reason }
-            | Outcome::Failed { reason }
-            | Outcome::Stranded { reason },
-        ) => reason.clone(),
-        Some(Outcome::Superseded | Outcome::Deployed) | None => "superseded".into(),
-    }
+fn why(state: &State) -> &str {
+    state.verdict.as_ref().and_then(Outcome::reason).unwrap_or("superseded")
 }
 
 pub(super) fn turn_back(state: &mut State, outcome: Outcome, now: u64) {
