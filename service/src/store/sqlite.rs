@@ -1,8 +1,8 @@
 //! The embedded default: one SQLite file.
 //!
 //! Reads go through a small pool, writes through one connection (`sqlite/writer.rs`): two processes
-//! share the file while a new release takes over, so a write waits for its turn and never fails
-//! because the file is busy.
+//! share the file while a new release takes over, so a write waits for its turn (`sqlite/turnstile.rs`)
+//! and never fails because the file is busy.
 
 #[path = "common/admin.rs"]
 #[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
@@ -33,6 +33,7 @@ mod subjects;
 #[path = "common/tiers.rs"]
 #[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
 mod tiers;
+mod turnstile;
 #[path = "common/upkeep.rs"]
 #[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
 mod upkeep;
@@ -53,6 +54,7 @@ use sqlx::{Executor, SqliteConnection};
 use super::{PoolState, StoreError};
 use crate::schema::SchemaState;
 use crate::tenant::Tenant;
+use turnstile::Turnstile;
 use writer::Writer;
 
 const READERS: u32 = 2;
@@ -83,7 +85,8 @@ pub(super) async fn open(path: &Path) -> Result<Backend, StoreError> {
         .await?;
     let mut lead = path.as_os_str().to_owned();
     lead.push("-worker");
-    Ok(Backend { lead: lead.into(), readers, writer: Writer::start(options(path)) })
+    let writer = Writer::start(options(path), Turnstile::beside(path)?);
+    Ok(Backend { lead: lead.into(), readers, writer })
 }
 
 impl Backend {

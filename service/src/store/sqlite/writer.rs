@@ -9,6 +9,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
+use super::turnstile::Turnstile;
 use crate::store::StoreError;
 
 /// Writes that wait at most; more have to wait before they can wait here.
@@ -37,9 +38,9 @@ fn closed() -> StoreError {
 }
 
 impl Writer {
-    pub(super) fn start(options: SqliteConnectOptions) -> Self {
+    pub(super) fn start(options: SqliteConnectOptions, turnstile: Turnstile) -> Self {
         let (sender, receiver) = mpsc::channel(QUEUE);
-        let task = tokio::spawn(work(options, receiver));
+        let task = tokio::spawn(work(options, turnstile, receiver));
         Self { jobs: Mutex::new(Some(sender)), task: Mutex::new(Some(task)) }
     }
 
@@ -77,12 +78,18 @@ impl Writer {
     }
 }
 
-async fn work(options: SqliteConnectOptions, mut jobs: mpsc::Receiver<Job>) {
+async fn work(
+    options: SqliteConnectOptions,
+    turnstile: Turnstile,
+    mut jobs: mpsc::Receiver<Job>,
+) {
     let mut connection = None;
     let mut batch = Vec::with_capacity(BATCH);
     while jobs.recv_many(&mut batch, BATCH).await > 0 {
         let mut tells = Vec::with_capacity(batch.len());
+        let turn = turnstile.pass().await;
         let failure = transact(&options, &mut connection, &mut batch, &mut tells).await.err();
+        drop(turn);
         // Those that did not get their turn hear that the writer has ended, by the drop.
         batch.clear();
         for tell in tells {
