@@ -3,9 +3,11 @@
 
 The product has no switch for this: a copy of the repository gets all mutants at once, each asleep until the
 variable BROKEN names it, and is built once. A line that is no longer there is an error: the mutant has to follow
-the code. Prints one JSON line per mutant; exit 1 when one is not caught, 2 when the list is out of date.
+the code. Prints one JSON line per mutant; exit 1 when one is not caught, 2 when the list is out of date, which is all
+that `--check` looks at.
 
     tests/simulator/mutants.py [HISTORIES] [NAME...]
+    tests/simulator/mutants.py --check
 """
 
 import json
@@ -19,7 +21,8 @@ from pathlib import Path
 REPO = Path(__file__).resolve().parents[2]
 CORE, ENGINE = "orchestrator/core/src/", "orchestrator/engine/src/"
 ASSESS, STEP = CORE + "rollout/assess.rs", CORE + "rollout/step.rs"
-EFFECTS, DRIVER = CORE + "rollout/effects.rs", ENGINE + "driver.rs"
+EFFECTS, INTENTS = CORE + "rollout/effects.rs", CORE + "rollout/intents.rs"
+DRIVER = ENGINE + "driver.rs"
 
 # Name, file, what stands there, what stands there instead; {broken} asks whether this mutant is awake.
 MUTANTS = [
@@ -53,8 +56,8 @@ MUTANTS = [
     (
         "ignore-a-lost-route",
         ASSESS,
-        "    if observed.traffic.is_some() && observed.traffic != state.asked {\n        return Some(Event::RouteLost);",
-        "    if observed.traffic.is_some() && observed.traffic != state.asked && !{broken} {\n        return Some(Event::RouteLost);",
+        "    observed.traffic.is_some() && observed.traffic != state.asked\n",
+        "    observed.traffic.is_some() && observed.traffic != state.asked && !{broken}\n",
     ),
     (
         "end-streams-at-once",
@@ -88,7 +91,7 @@ MUTANTS = [
     ),
     (
         "promote-once-more-when-told-twice",
-        STEP,
+        INTENTS,
         "        Phase::Holding(n) if idle => enter(state, after(state, n), now),",
         "        Phase::Shifting(n) if {broken} && idle => enter(state, after(state, n), now),\n"
         "        Phase::Holding(n) if idle => enter(state, after(state, n), now),",
@@ -103,20 +106,20 @@ MUTANTS = [
     (
         "start-the-new-worker-beside-the-old",
         EFFECTS,
-        "    let mut effects: Vec<Effect> = spec.leaving(false).map(stop_revision).collect();",
-        "    let mut effects: Vec<Effect> = spec.leaving(false).filter(|_| !{broken}).map(stop_revision).collect();",
+        "    let mut effects: Vec<Effect> = stopped.map(stop_revision).collect();",
+        "    let mut effects: Vec<Effect> = stopped.filter(|_| !{broken}).map(stop_revision).collect();",
     ),
     (
         "leave-the-new-release-running",
         EFFECTS,
-        "        .filter(|m| m.is_new())\n        .filter_map(|m| Some(stop_revision(",
-        "        .filter(|m| m.is_new() && !{broken})\n        .filter_map(|m| Some(stop_revision(",
+        "        .filter(|m| m.is_new())\n        .filter_map(|m| Some((m.component.clone(), m.to.clone()?)))",
+        "        .filter(|m| m.is_new() && !{broken})\n        .filter_map(|m| Some((m.component.clone(), m.to.clone()?)))",
     ),
     (
         "do-not-start-the-old-release-again",
         EFFECTS,
-        "(m.leaving().is_some() || m.is_scaled()))",
-        "(m.leaving().is_some() || m.is_scaled()) && !{broken})",
+        "            .filter(|m| spec.returns(m) || m.is_scaled())",
+        "            .filter(|m| (spec.returns(m) || m.is_scaled()) && !{broken})",
     ),
     (
         "forget-the-verdict-on-resume",
@@ -180,8 +183,8 @@ MUTANTS = [
     (
         "keep-a-split-that-nobody-drove",
         ENGINE + "run.rs",
-        "    if silent && state.step().is_some() {",
-        "    if silent && state.step().is_some() && !{broken} {",
+        "    if anew && state.phase != Phase::New {",
+        "    if anew && state.phase != Phase::New && !{broken} {",
     ),
     (
         "apply-a-stale-plan",
@@ -210,19 +213,19 @@ def copy(to):
             shutil.copyfile(source, target)
 
 
+def out_of_date():
+    texts = [(name, path, old, (REPO / path).read_text(encoding="utf-8")) for name, path, old, _ in MUTANTS]
+    return [f"{name}: {path} has this {text.count(old)} times: {old}" for name, path, old, text in texts if text.count(old) != 1]
+
+
 def break_it(root):
-    gone = []
     for name, path, old, new in MUTANTS:
         file = root / path
         text = file.read_text(encoding="utf-8")
-        if text.count(old) != 1:
-            gone.append(f"{name}: {path} has this {text.count(old)} times: {old}")
-            continue
         crate = "crate" if path.startswith(CORE) else "neuroca_deploy_core"
         file.write_text(text.replace(old, new.replace("{broken}", f'{crate}::broken("{name}")')), encoding="utf-8")
     with open(root / CORE / "lib.rs", "a", encoding="utf-8") as lib:
         lib.write(AWAKE)
-    return gone
 
 
 def play(binary, name, histories):
@@ -234,16 +237,19 @@ def play(binary, name, histories):
 
 
 def main():
+    gone = out_of_date()
+    if gone:
+        print("\n".join(gone), file=sys.stderr)
+        return 2
+    if sys.argv[1:] == ["--check"]:
+        return 0
     histories = int(sys.argv[1]) if len(sys.argv) > 1 else 20_000
     wanted = set(sys.argv[2:])
     target = Path(os.environ.get("CARGO_TARGET_DIR", REPO / "target")) / "mutants"
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         root = Path(folder)
         copy(root)
-        gone = break_it(root)
-        if gone:
-            print("\n".join(gone), file=sys.stderr)
-            return 2
+        break_it(root)
         build = ["cargo", "build", "--locked", "--quiet", "-p", "neuroca-simulator", "--bins", "--target-dir", target]
         subprocess.run(build, cwd=root, check=True, stdout=sys.stderr)
         binary = target / "debug" / "simulator"

@@ -94,7 +94,7 @@ impl Traffic {
         Self {
             component: "api".into(),
             rps,
-            interval_ms: 2_000,
+            interval_ms: 1_000,
             error_rate,
             latency: None,
             canary_pods: 1,

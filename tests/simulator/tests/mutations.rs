@@ -22,3 +22,16 @@ fn every_mutation_of_an_invariant_is_caught() {
     }
     assert_eq!(missed, [], "not caught within {WITHIN} histories");
 }
+
+/// The longer list breaks the sources themselves, and has to follow them.
+#[test]
+fn every_mutant_of_the_sources_finds_its_line() {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/mutants.py");
+    let done = match std::process::Command::new("python3").args([script, "--check"]).output() {
+        Ok(done) => done,
+        // `make test` says loudly that it is missing.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return,
+        Err(error) => panic!("{script}: {error}"),
+    };
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}

@@ -50,7 +50,7 @@ pub struct Analysis {
 impl Default for Analysis {
     fn default() -> Self {
         Self {
-            interval: Millis(2_000),
+            interval: Millis(1_000),
             errors: Errors::default(),
             latency: Latency::default(),
             alpha: Percent(10_000),

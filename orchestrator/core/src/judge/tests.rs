@@ -186,7 +186,8 @@ fn of_several_components_any_can_raise_the_alarm_and_each_has_to_be_good() {
 #[test]
 fn faults_that_come_late_are_seen_in_time() {
     let fault = Some(Fault { error_rate: Some(0.2), ..Fault::at(1_200_000) });
-    let mut stream = Stream::new(&Traffic { fault, ..Traffic::new(100.0, 0.001) }, 3);
+    let traffic = Traffic { fault, interval_ms: 2_000, ..Traffic::new(100.0, 0.001) };
+    let mut stream = Stream::new(&traffic, 3);
     let looks = until_alarm(&mut judge(), &mut stream, 0.1, 700).expect("an alarm");
     assert!((601..=608).contains(&looks), "{looks}");
 }
@@ -194,7 +195,8 @@ fn faults_that_come_late_are_seen_in_time() {
 #[test]
 fn evidence_is_there_for_people_and_programs() {
     let latency = Some(LatencyLaw { p50_ms: 50.0, sigma: 0.5 });
-    let mut stream = Stream::new(&Traffic { latency, ..Traffic::new(500.0, 0.01) }, 2);
+    let traffic = Traffic { latency, interval_ms: 2_000, ..Traffic::new(500.0, 0.01) };
+    let mut stream = Stream::new(&traffic, 2);
     let mut judge = judge();
     for _ in 0..60 {
         judge.take(&stream.window(0.2));

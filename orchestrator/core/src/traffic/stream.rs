@@ -256,7 +256,7 @@ mod tests {
 
     fn with_latency() -> Traffic {
         let latency = Some(LatencyLaw { p50_ms: 50.0, sigma: 0.5 });
-        Traffic { latency, ..Traffic::new(1_000.0, 0.01) }
+        Traffic { latency, interval_ms: 2_000, ..Traffic::new(1_000.0, 0.01) }
     }
 
     fn sum(traffic: &Traffic, windows: usize, weight: f64) -> Sides {

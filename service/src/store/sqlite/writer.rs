@@ -78,11 +78,7 @@ impl Writer {
     }
 }
 
-async fn work(
-    options: SqliteConnectOptions,
-    turnstile: Turnstile,
-    mut jobs: mpsc::Receiver<Job>,
-) {
+async fn work(options: SqliteConnectOptions, turnstile: Turnstile, mut jobs: mpsc::Receiver<Job>) {
     let mut connection = None;
     let mut batch = Vec::with_capacity(BATCH);
     while jobs.recv_many(&mut batch, BATCH).await > 0 {

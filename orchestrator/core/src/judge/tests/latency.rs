@@ -5,7 +5,7 @@ use super::*;
 
 fn traffic(fault: Option<Fault>) -> Traffic {
     let latency = Some(LatencyLaw { p50_ms: 50.0, sigma: 0.5 });
-    Traffic { fault, latency, ..Traffic::new(500.0, 0.001) }
+    Traffic { fault, latency, interval_ms: 2_000, ..Traffic::new(500.0, 0.001) }
 }
 
 fn slower(factor: f64) -> Option<Fault> {
