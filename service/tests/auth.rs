@@ -4,27 +4,15 @@ mod harness;
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
-use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use harness::model::Model;
-use harness::{Answer, Running, migrated, neuroca};
+use harness::{Answer, REQUIRED, Running, key, migrated, neuroca};
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use serde_json::{Value, json};
-
-const REQUIRED: (&str, &str) = ("NEUROCA_AUTH", "required");
-
-fn key(dir: &Path, tenant: &str, role: &str) -> String {
-    let output = neuroca(dir, "keys")
-        .args(["create", "--tenant", tenant, "--name", role, "--role", role])
-        .output()
-        .expect("it runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).expect("UTF-8").trim().to_owned()
-}
 
 fn ask(service: &Running, token: &str, method: &str, path: &str, body: &Value) -> Answer {
     let bearer = format!("Bearer {token}");

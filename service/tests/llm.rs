@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use harness::model::{self, Model, Reply, Step, anthropic, openai};
-use harness::{Answer, Connection, Running, migrated, neuroca};
+use harness::{Answer, Connection, REQUIRED, Running, key, migrated};
 use serde_json::{Value, json};
 
 const QUERY: &str = "/v1/llm/query";
@@ -266,25 +266,13 @@ fn a_provider_that_is_gone_is_left_alone_and_comes_back() {
     assert!(gauge(0));
 }
 
-fn key(dir: &Path, tenant: &str) -> String {
-    let output = neuroca(dir, "keys")
-        .args(["create", "--tenant", tenant, "--name", "k", "--role", "agent"])
-        .output()
-        .expect("it runs");
-    String::from_utf8(output.stdout).expect("UTF-8").trim().to_owned()
-}
-
 #[test]
 fn a_day_s_tokens_are_a_tenant_s_own_and_outlive_the_process() {
     let dir = migrated();
-    let (a, b) = (key(dir.path(), "a"), key(dir.path(), "b"));
+    let (a, b) = (key(dir.path(), "a", "agent"), key(dir.path(), "b", "agent"));
     let model = Model::start(vec![openai(&["fine"])]);
     // A question takes up to 500 + what it is given, and turns out to take 107.
-    let env = [
-        ("NEUROCA_AUTH", "required"),
-        ("NEUROCA_LLM_MAX_TOKENS", "500"),
-        ("NEUROCA_LLM_TOKENS_PER_DAY", "1000"),
-    ];
+    let env = [REQUIRED, ("NEUROCA_LLM_MAX_TOKENS", "500"), ("NEUROCA_LLM_TOKENS_PER_DAY", "1000")];
     let ask = |service: &Running, key: &str| {
         let bearer = format!("Bearer {key}");
         let headers = [("authorization", bearer.as_str())];

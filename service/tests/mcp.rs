@@ -2,9 +2,7 @@
 
 mod harness;
 
-use std::path::Path;
-
-use harness::{Running, migrated, neuroca};
+use harness::{REQUIRED, Running, key, migrated};
 use rmcp::model::{CallToolRequestParams, CallToolResult};
 use rmcp::service::{ClientInitializeError, RoleClient, RunningService, ServiceExt};
 use rmcp::transport::StreamableHttpClientTransport;
@@ -46,17 +44,6 @@ async fn tools(client: &Client) -> Vec<String> {
     let all = client.list_all_tools().await.expect("tools");
     all.into_iter().map(|tool| tool.name.into_owned()).collect()
 }
-
-fn key(dir: &Path, tenant: &str, role: &str) -> String {
-    let output = neuroca(dir, "keys")
-        .args(["create", "--tenant", tenant, "--name", role, "--role", role])
-        .output()
-        .expect("it runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).expect("UTF-8").trim().to_owned()
-}
-
-const REQUIRED: (&str, &str) = ("NEUROCA_AUTH", "required");
 
 #[tokio::test]
 async fn an_agent_remembers_finds_and_forgets() {

@@ -39,6 +39,19 @@ pub fn migrated() -> tempfile::TempDir {
     dir
 }
 
+/// The setting without which nobody is asked for a key.
+pub const REQUIRED: (&str, &str) = ("NEUROCA_AUTH", "required");
+
+/// A new API key, as `neuroca keys create` prints it.
+pub fn key(dir: &Path, tenant: &str, role: &str) -> String {
+    let output = neuroca(dir, "keys")
+        .args(["create", "--tenant", tenant, "--name", role, "--role", role])
+        .output()
+        .expect("it runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("UTF-8").trim().to_owned()
+}
+
 /// A running `serve` or `worker`; killed when dropped.
 pub struct Running {
     child: Child,
