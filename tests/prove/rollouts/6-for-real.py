@@ -2,7 +2,7 @@
 """Figure 6: the same binary as a canary again and again under real load, then releases with a fault.
 
 Several projects side by side, each with its own state, edge and clients. A fault is there at once or comes
-within the steps. GOOD, BAD and PARALLEL bound the run (defaults: 100, 50, 3).
+within the steps. GOOD, BAD and PARALLEL bound the run (defaults: 100, 50, 5).
 """
 
 import os
@@ -18,7 +18,7 @@ from harness import SEED, finish, percentile, release, say  # noqa: E402
 
 GOOD = int(os.environ.get("GOOD", "100"))
 BAD = int(os.environ.get("BAD", "50"))
-PARALLEL = int(os.environ.get("PARALLEL", "3"))
+PARALLEL = int(os.environ.get("PARALLEL", "5"))
 RPS = 400
 # Slow enough that what a fault adds is more than what a busy machine does.
 BEHAVIOUR = {"SPECIMEN_ERRORS": 0.005, "SPECIMEN_P50_MS": 40, "SPECIMEN_SPREAD": 0.5}
