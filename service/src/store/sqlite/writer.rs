@@ -125,3 +125,76 @@ async fn transact(
     *slot = Some(connection);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use sqlx::Executor;
+
+    use super::*;
+    use crate::store::sqlite::options;
+
+    /// Writers that share a connection, each with one write under way: the rows of one transaction at most.
+    const AT_ONCE: i64 = 4;
+
+    fn start(path: &Path) -> Writer {
+        Writer::start(options(path), Turnstile::beside(path).expect("opens"))
+    }
+
+    async fn add_a_row(writer: &Writer) {
+        writer
+            .run(|on| {
+                Box::pin(async move { Ok(on.execute("INSERT INTO t VALUES (1)").await.map(drop)?) })
+            })
+            .await
+            .expect("written");
+    }
+
+    async fn rows(writer: &Writer) -> i64 {
+        writer
+            .run(|on| {
+                Box::pin(async move {
+                    Ok(sqlx::query_scalar("SELECT count(*) FROM t").fetch_one(on).await?)
+                })
+            })
+            .await
+            .expect("counted")
+    }
+
+    #[tokio::test]
+    async fn a_release_that_writes_without_a_pause_does_not_keep_the_next_one_waiting() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("neuroca.db");
+        let mut made = options(&path).create_if_missing(true).connect().await.expect("connects");
+        made.execute("CREATE TABLE t (x)").await.expect("a table");
+        let (old, new, stop) =
+            (Arc::new(start(&path)), start(&path), Arc::new(AtomicBool::new(false)));
+        let busy: Vec<_> = (0..AT_ONCE)
+            .map(|_| {
+                let (old, stop) = (old.clone(), stop.clone());
+                tokio::spawn(async move {
+                    while !stop.load(Ordering::SeqCst) {
+                        add_a_row(&old).await;
+                    }
+                })
+            })
+            .collect();
+        let mut written = Vec::new();
+        for _ in 0..40 {
+            let seen: i64 = sqlx::query_scalar("SELECT count(*) FROM t")
+                .fetch_one(&mut made)
+                .await
+                .expect("a count");
+            written.push(rows(&new).await - seen);
+        }
+        stop.store(true, Ordering::SeqCst);
+        for task in busy {
+            task.await.expect("ends");
+        }
+        // Two transactions while this one asked for the place in the queue, and one that had the turn.
+        assert!(written.iter().all(|rows| *rows <= 3 * AT_ONCE), "{written:?}");
+    }
+}
