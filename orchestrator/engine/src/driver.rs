@@ -1,6 +1,6 @@
 //! The loop: effects that are due, then what operators want, then what can be observed.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::future::{BoxFuture, Either, FutureExt, select};
@@ -11,9 +11,8 @@ use neuroca_deploy_core::observed::Observed;
 use neuroca_deploy_core::rollout::{Event, Phase, State, assess, step};
 
 use crate::error::EngineError;
-use crate::ports::{Epoch, JournalId, MetricsError, StoreError, TargetError};
+use crate::ports::{Epoch, JournalId, MetricsError, Ports, StoreError, TargetError};
 use crate::report::{EffectPhase, Reporter};
-use crate::run::{Options, Ports};
 
 /// Most time between two looks at intents and timers; an observation that changes comes sooner.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -21,6 +20,19 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 const RETRY_FIRST: Duration = Duration::from_millis(20);
 /// How long a target may stay silent before the run is left to a successor.
 const SILENT_FOR: Duration = Duration::from_secs(60);
+
+/// How a run behaves.
+pub struct Options<'a> {
+    /// Who holds the lock, for the error that others see.
+    pub holder: String,
+    pub lock_wait: Duration,
+    /// Most time for the whole run; the rollout's own deadline counts as well.
+    pub timeout: Option<Duration>,
+    /// Stop when only a person can say how it goes on, instead of waiting for that.
+    pub leave_to_a_person: bool,
+    /// Set from outside to stop after the effect in hand.
+    pub stop: &'a AtomicBool,
+}
 
 pub(crate) struct Driver<'a> {
     pub ports: Ports<'a>,

@@ -9,6 +9,8 @@ pub mod ports;
 mod report;
 mod run;
 
+pub use driver::Options;
 pub use error::EngineError;
+pub use ports::Ports;
 pub use report::{EffectPhase, Quiet, Reporter};
-pub use run::{Options, Ports, apply, resume};
+pub use run::{apply, resume};

@@ -15,6 +15,15 @@ use neuroca_deploy_core::release::{Release, ReleaseId};
 use neuroca_deploy_core::rollout::Intent;
 use serde::{Deserialize, Serialize};
 
+/// The world, as one run sees it.
+#[derive(Clone, Copy)]
+pub struct Ports<'a> {
+    pub target: &'a dyn Target,
+    pub store: &'a dyn StateStore,
+    pub clock: &'a dyn Clock,
+    pub metrics: &'a dyn Metrics,
+}
+
 /// The token of whoever drives: a target refuses what comes with a lower epoch than it has seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::pin::pin;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use futures::future::{Either, select};
@@ -11,11 +10,9 @@ use neuroca_deploy_core::journal::{Record, replay};
 use neuroca_deploy_core::plan::Plan;
 use neuroca_deploy_core::rollout::{Event, Phase, State, step};
 
-use crate::driver::Driver;
+use crate::driver::{Driver, Options};
 use crate::error::EngineError;
-use crate::ports::{
-    Clock, Epoch, JournalId, Metrics, StateStore, StoreError, Target, Unfinished, Who,
-};
+use crate::ports::{Epoch, JournalId, Ports, StoreError, Unfinished, Who};
 use crate::report::Reporter;
 
 /// How often the lock is renewed; it expires after a few missed renewals.
@@ -24,28 +21,6 @@ const RENEW_EVERY: Duration = Duration::from_secs(2);
 /// How long nobody may have driven before waits begin again and, if traffic is split, the old release
 /// gets everything back first: nobody has judged the new one meanwhile.
 const SILENT_TOO_LONG_MS: u64 = 15_000;
-
-/// The world.
-#[derive(Clone, Copy)]
-pub struct Ports<'a> {
-    pub target: &'a dyn Target,
-    pub store: &'a dyn StateStore,
-    pub clock: &'a dyn Clock,
-    pub metrics: &'a dyn Metrics,
-}
-
-/// How a run behaves.
-pub struct Options<'a> {
-    /// Who holds the lock, for the error that others see.
-    pub holder: String,
-    pub lock_wait: Duration,
-    /// Most time for the whole run; the rollout's own deadline counts as well.
-    pub timeout: Option<Duration>,
-    /// Stop when only a person can say how it goes on, instead of waiting for that.
-    pub leave_to_a_person: bool,
-    /// Set from outside to stop after the effect in hand.
-    pub stop: &'a AtomicBool,
-}
 
 /// Applies a plan: goes on with its own interrupted run, or starts one if the plan is not stale.
 pub async fn apply(
