@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 
 use crate::error::EdgeError;
 use crate::exposition;
-use crate::server::{Shared, until_drained};
+use crate::shared::{Shared, until_drained};
 use crate::table::Table;
 
 /// How long calls that are under way keep an edge that has nothing else to do.

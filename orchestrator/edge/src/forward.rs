@@ -22,7 +22,7 @@ use crate::metrics::Ended;
 use crate::mirror;
 use crate::pick;
 use crate::pool::{Failure, Lease};
-use crate::server::Worker;
+use crate::shared::Worker;
 use crate::track::{Answer, InFlight, Passed};
 use crate::tunnel::tunnel;
 use crate::upload::{Progress, Upload, UploadError};

@@ -19,6 +19,7 @@ mod mirror;
 mod pick;
 mod pool;
 mod server;
+mod shared;
 mod slots;
 mod table;
 mod tls;

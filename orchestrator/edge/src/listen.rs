@@ -17,7 +17,7 @@ use crate::control;
 use crate::farewell::Farewell;
 use crate::forward::forward;
 use crate::headers::Peer;
-use crate::server::{OpenConnection, Worker};
+use crate::shared::{OpenConnection, Worker};
 use crate::table::ListenerKind;
 
 /// How long an idle connection may still send a request after draining began.

@@ -3,7 +3,7 @@
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 
-use crate::server::OpenConnection;
+use crate::shared::OpenConnection;
 use crate::track::InFlight;
 
 type Broken = Box<dyn std::error::Error + Send + Sync>;
