@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::config::model::HeaderRoute;
-use crate::release::{ReleaseId, RevisionId};
+use crate::id::{ReleaseId, RevisionId};
 
 /// One external effect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,6 +6,7 @@
 pub mod config;
 pub mod digest;
 pub mod effect;
+pub mod id;
 pub mod journal;
 pub mod judge;
 pub mod observed;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::effect::Traffic;
-use crate::release::RevisionId;
+use crate::id::RevisionId;
 
 /// A target as seen at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

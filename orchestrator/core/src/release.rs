@@ -5,34 +5,12 @@
 //! the same inputs give the same id.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::config::model::{Component, Edge, Retention, RolloutPolicy};
 use crate::digest::Digest;
-
-/// Identifies a release by its content: `r-` and twelve hexadecimal digits.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct ReleaseId(pub String);
-
-impl fmt::Display for ReleaseId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// Identifies what one component runs: its name and ten hexadecimal digits.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct RevisionId(pub String);
-
-impl fmt::Display for RevisionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+pub use crate::id::{ReleaseId, RevisionId};
 
 /// An immutable release.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

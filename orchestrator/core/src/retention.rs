@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::release::RevisionId;
+use crate::id::RevisionId;
 
 /// Warm revisions of one component: the way back, and the way back from there. Further back a process has
 /// to be started anew, or fifty releases within `rollback_window` would keep fifty of them.

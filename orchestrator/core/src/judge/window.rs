@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::release::RevisionId;
+use crate::id::RevisionId;
 
 /// The counts of one interval alone; final, and each interval is given once.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
