@@ -36,8 +36,8 @@ pub struct State {
     pub judged_ms: Option<u64>,
     /// Why there are no windows at present.
     pub blind: Option<String>,
-    /// How often the router refused to take the old release back.
-    pub back_refused: u32,
+    /// How often in a row the router refused a split that it had lost, or the way back.
+    pub route_refused: u32,
     /// How it will end, once that is decided against the new release.
     pub verdict: Option<Outcome>,
 }
@@ -184,7 +184,7 @@ impl State {
             promoted: false,
             judged_ms: None,
             blind: None,
-            back_refused: 0,
+            route_refused: 0,
             verdict: None,
         }
     }

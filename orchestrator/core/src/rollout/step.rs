@@ -9,6 +9,8 @@ use crate::judge::{OnInconclusive, Window};
 
 /// How often the router may refuse the way back before everything is left as it is.
 const GOES_BACK_TRIES: u32 = 20;
+/// How often it may refuse an accepted release the traffic that it had, before that goes back.
+const KEEPS_TRIES: u32 = 5;
 
 /// What follows from `event` at `now_ms`: the next state and the effects that it adds. An event
 /// that does not fit the state (late, repeated) changes nothing but its time.
@@ -76,6 +78,7 @@ fn apply(state: &mut State, event: &Event, now: u64) {
         }
         (_, Event::RouteObserved) if idle && state.waits_under_a_split() => {
             state.lost = false;
+            state.route_refused = 0;
             state.phase_ms = now;
         }
         (Phase::Regaining(n), Event::RouteObserved) if idle => {
@@ -146,17 +149,23 @@ fn refused(state: &mut State, phase: Phase, reason: &str, now: u64) {
     let accepted = matches!(phase, Phase::Draining | Phase::Retiring | Phase::Recording);
     let reason = reason.to_string();
     let stops = matches!(state.outstanding.front(), Some(Effect::StopRevision { .. }));
+    let routes = matches!(state.outstanding.front(), Some(Effect::Route { .. }));
+    let goes_back = phase == Phase::BackShifting || (phase == Phase::BackDraining && routes);
+    state.route_refused += u32::from(routes);
     if state.is_turning_back() && stops {
         // Traffic goes back all the same, and whoever comes next is told what still runs.
         let what = format!("not everything of it could be stopped: {reason}");
         state.verdict = Some(Outcome::Stranded { reason: format!("{}\n{what}", why(state)) });
         effect_ended(state, now);
-    } else if phase == Phase::BackShifting && state.back_refused < GOES_BACK_TRIES {
+    } else if goes_back && state.route_refused <= GOES_BACK_TRIES {
         // Not ready at that very moment; as soon as it is, it is asked for again.
-        state.back_refused += 1;
         enter(state, Phase::BackStarting, now);
-    } else if matches!(phase, Phase::BackStarting | Phase::BackShifting) {
+    } else if goes_back || phase == Phase::BackStarting {
         cannot_go_back(state, &reason, now);
+    } else if phase == Phase::Draining && routes && state.route_refused >= KEEPS_TRIES {
+        // It was accepted, and died before the old release was retired, which still stands.
+        let reason = format!("the router lost its traffic and cannot give it back: {reason}");
+        turn_back(state, Outcome::TurnedBack { reason }, now);
     } else if state.is_turning_back() || accepted {
         // Neither going back nor cleaning up may get stuck on a detail: leave it and go on.
         effect_ended(state, now);
@@ -213,6 +222,7 @@ fn why(state: &State) -> &str {
 
 pub(super) fn turn_back(state: &mut State, outcome: Outcome, now: u64) {
     state.verdict = Some(outcome);
+    state.route_refused = 0;
     state.paused = false;
     state.inconclusive = None;
     // Nothing was routed or scaled yet: only what was started has to be stopped.

@@ -55,6 +55,38 @@ fn nothing_is_drained_while_the_router_says_that_it_sends() {
     assert_eq!(assess(&state, Some(&back), 2_101), Some(Event::Drained));
 }
 
+/// The router has lost the split and refuses it, as long as `times`.
+fn refused(mut state: State, times: usize) -> State {
+    for _ in 0..times {
+        state = step(state, &Event::RouteLost, 2_000).0;
+        state = step(state, &Event::Refused { reason: "no replica is ready".into() }, 2_001).0;
+    }
+    state
+}
+
+#[test]
+fn an_accepted_release_that_dies_before_the_old_one_is_retired_is_turned_back() {
+    let state = State { asked: Some(all_on("api-new")), ..state_in(Phase::Draining) };
+    let state = refused(state, 4);
+    assert_eq!((state.phase, &state.verdict), (Phase::Draining, &None), "it may recover");
+    let state = refused(state, 1);
+    let Some(Outcome::TurnedBack { reason }) = &state.verdict else {
+        panic!("{:?}", state.verdict)
+    };
+    assert_eq!(reason, "the router lost its traffic and cannot give it back: no replica is ready");
+    assert_eq!(state.phase, Phase::BackStarting);
+}
+
+#[test]
+fn an_old_release_that_dies_while_the_new_one_drains_is_waited_for() {
+    let state = State {
+        asked: Some(all_on("api-old")),
+        verdict: Some(Outcome::TurnedBack { reason: "worse".into() }),
+        ..state_in(Phase::BackDraining)
+    };
+    assert_eq!(refused(state, 1).phase, Phase::BackStarting);
+}
+
 /// Between two releases whose `api` is the same, after one that was left half-way.
 fn after_a_stranded_one(phase: Phase) -> State {
     let mut state = state_in(phase);
