@@ -18,6 +18,16 @@ pub struct EndState {
     pub outcomes: Vec<&'static str>,
 }
 
+impl EndState {
+    /// Whether two runs ended alike. A stranded one leaves everything as it is: when the router forgot its split just
+    /// before that, it is the next rollout which asks it anew.
+    pub fn agrees(&self, other: &Self, router_forgot: bool) -> bool {
+        let left_as_it_was = self.outcomes.last() == Some(&"stranded");
+        (self.weights == other.weights || (router_forgot && left_as_it_was))
+            && (&self.running, &self.outcomes) == (&other.running, &other.outcomes)
+    }
+}
+
 impl World {
     /// A driver that holds the lock ends the journal.
     pub fn end_journal(&mut self, driver: usize, outcome: Outcome) {
