@@ -128,6 +128,10 @@ impl<'a> Driver<'a> {
             *counts = None;
             return Ok(false);
         }
+        if !state.outstanding.is_empty() {
+            // Effects that are due come first; what was counted meanwhile is told afterwards.
+            return Ok(false);
+        }
         match counts.take() {
             Some(Counts::Asked(mut asked)) => {
                 *counts = Some(match (&mut asked).now_or_never() {

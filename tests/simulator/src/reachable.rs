@@ -111,8 +111,8 @@ fn events(state: &State) -> Vec<(u64, u64, u64, Event)> {
         Intent::Supersede,
     ];
     events.extend(intents.map(|intent| (0, 0, 0, Event::Operator { intent })));
-    // Counts come beside everything else, and a successor comes whenever it comes.
-    if state.is_judging() {
+    // Counts come when nothing is to be done, and a successor comes whenever it comes.
+    if state.is_judging() && state.outstanding.is_empty() {
         events.extend(windows(state).map(|window| (0, 0, 0, Event::Counted { window })));
         events.push((0, 0, 0, Event::Blind { reason: String::new() }));
     }
