@@ -3,7 +3,7 @@
 # Sourced. It never touches a server that it did not start.
 #
 #   postgres_bin      prints the folder of initdb and postgres, or fails
-#   postgres_start    starts one, sets POSTGRES_URL and POSTGRES_PID
+#   postgres_start    starts one, sets POSTGRES_URL and POSTGRES_PID; takes more options of `postgres`
 #   postgres_stop     ends it by pid and removes its folder; safe to call at any time
 
 POSTGRES_DIR=""
@@ -68,7 +68,7 @@ postgres_start() {
                 --pgdata="$POSTGRES_DIR/data" --log="$POSTGRES_DIR/data/server.log" \
                 --options="-p $port -c listen_addresses=127.0.0.1 \
                     -c unix_socket_directories='' -c fsync=off -c synchronous_commit=off \
-                    -c full_page_writes=off -c max_connections=200 -c shared_buffers=64MB"
+                    -c full_page_writes=off -c max_connections=200 -c shared_buffers=64MB $*"
         ) </dev/null >/dev/null 2>&1; then
             POSTGRES_PID=$(head -n 1 "$POSTGRES_DIR/data/postmaster.pid")
             # shellcheck disable=SC2034 # for whoever sources this
