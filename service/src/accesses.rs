@@ -11,6 +11,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::lifecycle::{Lifecycle, Phase};
+use crate::maintenance::Maintenance;
 use crate::memory::Moment;
 use crate::store::{Access, Repository};
 use crate::tenant::Tenant;
@@ -39,25 +40,33 @@ impl Accesses {
     }
 
     /// Writes what was noted, until the process stops; then once more.
-    pub async fn write(&self, repository: &dyn Repository, lifecycle: &Lifecycle) {
+    pub async fn write(
+        &self,
+        repository: &dyn Repository,
+        maintenance: &Maintenance,
+        lifecycle: &Lifecycle,
+    ) {
         loop {
             let last = tokio::select! {
                 () = lifecycle.reached(Phase::Stopping) => true,
                 () = tokio::time::sleep(PERIOD) => false,
             };
-            self.write_once(repository).await;
+            self.write_once(repository, maintenance).await;
             if last {
                 return;
             }
         }
     }
 
-    /// Writes what was noted.
-    pub async fn write_once(&self, repository: &dyn Repository) {
+    /// Writes what was noted, but not of those of whom nothing changes for a while.
+    pub async fn write_once(&self, repository: &dyn Repository, maintenance: &Maintenance) {
         let noted = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let notices = maintenance.notices();
         let mut of: HashMap<Tenant, Vec<Access>> = HashMap::new();
         for ((tenant, _), access) in noted {
-            of.entry(tenant).or_default().push(access);
+            if notices.of(&tenant).is_none() {
+                of.entry(tenant).or_default().push(access);
+            }
         }
         for (tenant, accesses) in of {
             if let Err(error) = repository.touch(&tenant, accesses).await {

@@ -11,6 +11,7 @@ mod health;
 mod input;
 mod keys;
 mod llm;
+mod maintenance;
 mod mcp;
 mod memories;
 mod metrics;
@@ -36,6 +37,7 @@ use crate::auth::{Authenticator, Limiter};
 use crate::config::Capacity;
 use crate::lifecycle::Lifecycle;
 use crate::llm::{Budget, Llm};
+use crate::maintenance::Maintenance;
 use crate::masking::Masking;
 use crate::search::Searcher;
 use crate::store::Repository;
@@ -65,6 +67,8 @@ pub struct Shared {
     pub authenticator: Authenticator,
     /// How much they may ask.
     pub limiter: Limiter,
+    /// What is refused at the moment.
+    pub maintenance: Maintenance,
     /// What was looked at.
     pub accesses: Accesses,
     /// Finds.

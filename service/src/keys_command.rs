@@ -10,7 +10,7 @@ use crate::store::Repository;
 use crate::tenant::Tenant;
 
 const DAY_MILLIS: i64 = 24 * 60 * 60 * 1000;
-const ACTOR: &str = "command line";
+pub(crate) const ACTOR: &str = "command line";
 
 /// What to do with API keys.
 #[derive(Subcommand)]
@@ -68,7 +68,7 @@ fn role(name: &str) -> Result<Role, String> {
     })
 }
 
-fn tenant(name: &str) -> Result<Tenant, String> {
+pub(crate) fn tenant(name: &str) -> Result<Tenant, String> {
     Tenant::new(name).ok_or_else(|| "a tenant is 1 to 64 of A-Z a-z 0-9 . _ -".to_owned())
 }
 

@@ -14,6 +14,8 @@ pub mod keys_command;
 pub mod lifecycle;
 pub mod llm;
 pub mod log;
+pub mod maintenance;
+pub mod maintenance_command;
 pub mod masking;
 pub mod memory;
 pub mod outbound;

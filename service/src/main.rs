@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 use neuroca::config::{NAMES, Settings};
 use neuroca::keys_command::{Keys, Of, audit, keys};
 use neuroca::lifecycle::Shutdown;
+use neuroca::maintenance_command::{Maintenance, maintenance};
 use neuroca::store::{Migrated, MigrationStatus, Repository, open};
 
 const FAILED: u8 = 1;
@@ -45,6 +46,9 @@ enum Verb {
         #[command(flatten)]
         of: Of,
     },
+    /// Refuse what changes something (read-only) or everything (full) until it is off again; without a
+    /// mode, show what holds
+    Maintenance(Maintenance),
     /// Print the OpenAPI document of the API
     Openapi,
     /// Print the known NEUROCA_ names, one a line; each can be given as NAME_FILE, too
@@ -117,6 +121,12 @@ fn run(verb: Verb) -> Result<(), (u8, String)> {
             Verb::Audit { of } => {
                 let repository = opened(&settings).await?;
                 let text = audit(&*repository, &of.tenant).await.map_err(|text| (FAILED, text))?;
+                repository.close().await;
+                print(&text)
+            }
+            Verb::Maintenance(wanted) => {
+                let repository = opened(&settings).await?;
+                let text = maintenance(&*repository, wanted).await.map_err(|error| failed(&error))?;
                 repository.close().await;
                 print(&text)
             }

@@ -25,6 +25,7 @@ use crate::config::{Database, Settings};
 use crate::http::{Events, Metrics, Shared, router};
 use crate::lifecycle::{Lifecycle, Phase, Shutdown};
 use crate::llm::{Budget, Llm, LlmSettings};
+use crate::maintenance::Maintenance;
 use crate::search::Searcher;
 use crate::store::{OpenError, Repository, open};
 
@@ -74,6 +75,7 @@ pub async fn serve(settings: Settings, mut shutdown: Shutdown) -> Result<(), Ser
         events: Events::default(),
         authenticator: Authenticator::new(&settings.auth),
         limiter: Limiter::new(settings.auth.per_minute),
+        maintenance: Maintenance::default(),
         accesses: Accesses::default(),
         searcher: Searcher::default(),
         repository: std::sync::OnceLock::new(),
@@ -85,7 +87,7 @@ pub async fn serve(settings: Settings, mut shutdown: Shutdown) -> Result<(), Ser
     let accepting = tokio::spawn(accept(listener, router(shared.clone()), lifecycle.clone()));
 
     let opened = tokio::select! {
-        opened = open_patiently(&settings.database) => Some(opened),
+        opened = open_known(&settings.database, &shared.maintenance) => Some(opened),
         () = shutdown.requested() => None,
     };
     let mut writing = None;
@@ -95,7 +97,12 @@ pub async fn serve(settings: Settings, mut shutdown: Shutdown) -> Result<(), Ser
             let _ = shared.repository.set(repository.clone());
             writing = Some(tokio::spawn({
                 let (shared, lifecycle) = (shared.clone(), lifecycle.clone());
-                async move { shared.accesses.write(&*repository, &lifecycle).await }
+                async move {
+                    tokio::join!(
+                        shared.accesses.write(&*repository, &shared.maintenance, &lifecycle),
+                        shared.maintenance.follow(&*repository, &lifecycle),
+                    );
+                }
             }));
             lifecycle.enter(Phase::Running);
             tracing::info!("ready");
@@ -138,6 +145,20 @@ fn model(settings: Option<&LlmSettings>) -> Option<Llm> {
         );
     }
     llm
+}
+
+/// The database, once it is known what is refused: a replica that starts in the middle of maintenance
+/// must not begin with a moment without it.
+async fn open_known(
+    database: &Database,
+    maintenance: &Maintenance,
+) -> Result<Arc<dyn Repository>, OpenError> {
+    let repository = open_patiently(database).await?;
+    while let Err(error) = maintenance.refresh(&*repository).await {
+        tracing::warn!(%error, %database, "waiting for the database");
+        tokio::time::sleep(RETRY).await;
+    }
+    Ok(repository)
 }
 
 /// A server may come back by itself, a file does not.

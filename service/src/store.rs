@@ -5,6 +5,7 @@
 
 mod admin;
 mod migrate;
+mod notices;
 mod open;
 mod postgres;
 mod rows;
@@ -19,6 +20,7 @@ use uuid::Uuid;
 
 pub use admin::Admin;
 pub use migrate::{Migrated, MigrationStatus, migrate, rollback, status};
+pub use notices::NoticeBoard;
 pub use open::{OpenError, open};
 pub use spending::Spending;
 pub use types::{
@@ -40,7 +42,7 @@ pub const KEY_LIFE_MILLIS: i64 = 24 * 60 * 60 * 1000;
 /// The port to a database of memories. A write that answered `Ok` survives a crash of the process
 /// and of the machine. Nothing of another tenant is seen or changed.
 #[async_trait]
-pub trait Repository: Upkeep + Admin + Spending {
+pub trait Repository: Upkeep + Admin + Spending + NoticeBoard {
     /// Writes memories, all or none, once per idempotency key.
     async fn create(&self, tenant: &Tenant, new: NewMemories) -> Result<Created, StoreError>;
     /// The memory of this id, unless it expired.

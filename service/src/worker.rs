@@ -1,7 +1,8 @@
 //! `neuroca worker`: what nobody waits for. Removes what has expired, indexes what is not, promotes,
 //! compares, and does the consolidations that were asked for.
 //!
-//! It has no port. Of several, one works; the others wait to take over.
+//! It has no port. Of several, one works; the others wait to take over. While all tenants are under
+//! maintenance, none does.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use crate::config::Settings;
 use crate::consolidate::{compare, consolidate, promote};
 use crate::lifecycle::Shutdown;
+use crate::maintenance::Maintenance;
 use crate::memory::Moment;
 use crate::search::Searcher;
 use crate::serve::{ServeError, open_patiently};
@@ -26,6 +28,7 @@ const TASK_LIFE_MILLIS: i64 = 7 * DAY_MILLIS;
 struct Worker {
     repository: Arc<dyn Repository>,
     searcher: Searcher,
+    maintenance: Maintenance,
     settings: Settings,
 }
 
@@ -38,7 +41,8 @@ pub async fn work(settings: Settings, mut shutdown: Shutdown) -> Result<(), Serv
         () = shutdown.requested() => return Ok(()),
     };
     tracing::info!("ready");
-    let worker = Worker { repository, searcher: Searcher::default(), settings };
+    let maintenance = Maintenance::default();
+    let worker = Worker { repository, searcher: Searcher::default(), maintenance, settings };
     let mut lead: Option<Box<dyn Lead>> = None;
     let mut ticks = tokio::time::interval(PERIOD);
     loop {
@@ -75,6 +79,10 @@ impl Worker {
                 return Ok(());
             }
             tracing::info!("this worker works now");
+        }
+        self.maintenance.refresh(&*self.repository).await?;
+        if self.maintenance.notices().service.is_some() {
+            return Ok(());
         }
         while self.repository.index_missing(BATCH).await? > 0 {}
         self.remove().await?;

@@ -10,6 +10,7 @@ use neuroca::audit::{Act, broken};
 use neuroca::auth::{ApiKey, Role};
 use neuroca::config::{Capacity, Database, Server};
 use neuroca::consolidate::{Consolidated, consolidate, promote};
+use neuroca::maintenance::{Mode, Notice, Notices, Scope};
 use neuroca::memory::{Change, Draft, Memory, Moment, Tier};
 use neuroca::schema::SCHEMA_MAX;
 use neuroca::search::{Searcher, Wish};
@@ -124,6 +125,7 @@ async fn contract(database: &Database) {
     one_leads(&repository, database).await;
     keys_and_the_log_of_acts(&repository).await;
     a_budget_is_spent_once(&repository, of).await;
+    notices_are_put_up_and_taken_down(&repository).await;
     tenants_do_not_meet(&repository).await;
     repository.close().await;
     let back = rollback(database).await.expect("rolls back");
@@ -681,6 +683,32 @@ async fn a_budget_is_spent_once(repository: &Shared, of: &Tenant) {
     assert_eq!(repository.spent(of, 8).await.expect("reads"), 0, "old days are not kept");
 }
 
+fn notice(mode: Mode, reason: &str) -> Notice {
+    Notice { mode, reason: reason.into(), retry_after_seconds: 60, since: NOW }
+}
+
+async fn notices_are_put_up_and_taken_down(repository: &Shared) {
+    let (a, b) = (tenant("notice-a"), tenant("notice-b"));
+    let put = async |of: &Tenant, scope, notice: &Notice| {
+        repository.put_up(of, scope, notice.clone(), act("maintenance.set")).await.expect("puts up");
+        repository.notices().await.expect("reads")
+    };
+    let (first, second) = (notice(Mode::Full, "it's \"x\""), notice(Mode::ReadOnly, ""));
+    put(&a, Scope::Tenant, &first).await;
+    put(&a, Scope::Tenant, &second).await;
+    put(&a, Scope::Service, &second).await;
+    put(&a, Scope::Service, &first).await;
+    let all = put(&b, Scope::Tenant, &first).await;
+    let tenants = [(a.clone(), second), (b.clone(), first.clone())].into();
+    assert_eq!(all, Notices { service: Some(first), tenants });
+    let off = notice(Mode::Off, "");
+    put(&a, Scope::Tenant, &off).await;
+    put(&b, Scope::Tenant, &off).await;
+    assert_eq!(put(&b, Scope::Service, &off).await, Notices::default());
+    let log = repository.audit_log(&a, 0, 100).await.expect("reads");
+    assert_eq!((log.len(), broken(&log)), (5, None));
+}
+
 #[tokio::test]
 async fn sqlite_keeps_the_contract() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -739,6 +767,9 @@ async fn the_database_itself_keeps_tenants_apart(database: &Database, options: &
         };
         repository.add_key(&key, vec![0; 32], act("key.create")).await.expect("adds");
         assert!(repository.spend(&tenant(name), 1, 1, None).await.expect("spends"));
+        let notice = notice(Mode::Full, "");
+        let act = act("maintenance.set");
+        repository.put_up(&tenant(name), Scope::Tenant, notice, act).await.expect("puts up");
     }
     let mut raw = options.connect().await.expect("connects");
     raw.execute("SET ROLE neuroca_app").await.expect("a member of the role");

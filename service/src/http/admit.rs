@@ -10,8 +10,9 @@ use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::{Problem, Shared};
+use super::{Problem, Shared, maintenance};
 use crate::auth::{Principal, Role, Unknown};
+use crate::maintenance::Access;
 use crate::memory::Moment;
 
 /// What an operation asks for.
@@ -19,6 +20,7 @@ use crate::memory::Moment;
 pub(super) struct Gate {
     pub(super) shared: Arc<Shared>,
     pub(super) role: Role,
+    pub(super) access: Access,
 }
 
 pub(super) async fn through(
@@ -38,6 +40,8 @@ pub(super) async fn through(
 async fn admitted(gate: &Gate, headers: &HeaderMap) -> Result<Principal, Problem> {
     let shared = &gate.shared;
     let repository = shared.repository()?;
+    // Before it is asked who they are: that is in a database which may be away for maintenance.
+    maintenance::admits_anybody(shared, gate.access)?;
     let token = match headers.get(AUTHORIZATION).map(|value| value.to_str()) {
         None => None,
         Some(Ok(value)) => match value.split_once(' ') {
@@ -60,6 +64,7 @@ async fn admitted(gate: &Gate, headers: &HeaderMap) -> Result<Principal, Problem
     if principal.role < gate.role {
         return Err(Problem::forbidden(gate.role.name()));
     }
+    maintenance::admits(shared, &principal.tenant, gate.access)?;
     Ok(principal)
 }
 

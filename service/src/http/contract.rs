@@ -14,6 +14,10 @@ use serde_json::{Map, Value, json};
 use super::problem::Problem;
 use super::{Shared, admit};
 use crate::auth::Role;
+use crate::maintenance::Access;
+
+/// Goes on in maintenance: it is what ends it.
+const ADMINISTRATION: &str = "/v1/admin/";
 
 type Build = fn(&mut SchemaGenerator) -> Schema;
 
@@ -37,6 +41,7 @@ pub(super) struct Operation {
     id: &'static str,
     summary: &'static str,
     role: Option<Role>,
+    access: Access,
     query: Option<Build>,
     headers: Vec<&'static str>,
     body: Option<Build>,
@@ -58,12 +63,18 @@ impl Operation {
         T: 'static,
     {
         let filter = MethodFilter::try_from(method.clone()).unwrap_or(MethodFilter::GET);
+        let access = match method {
+            _ if path.starts_with(ADMINISTRATION) => Access::Administers,
+            Method::GET => Access::Reads,
+            _ => Access::Changes,
+        };
         Self {
             method,
             path,
             id,
             summary,
             role: None,
+            access,
             query: None,
             headers: Vec::new(),
             body: None,
@@ -75,6 +86,12 @@ impl Operation {
     /// Only for `role` and those above it.
     pub(super) fn role(mut self, role: Role) -> Self {
         self.role = Some(role);
+        self
+    }
+
+    /// Changes nothing, whatever its method says: goes on while maintenance lets only reads through.
+    pub(super) fn reads_only(mut self) -> Self {
+        self.access = Access::Reads;
         self
     }
 
@@ -140,7 +157,7 @@ pub(super) fn router(operations: Vec<Operation>, shared: &Arc<Shared>) -> Router
         let route = match operation.role {
             None => operation.route,
             Some(role) => operation.route.route_layer(axum::middleware::from_fn_with_state(
-                admit::Gate { shared: shared.clone(), role },
+                admit::Gate { shared: shared.clone(), role, access: operation.access },
                 admit::through,
             )),
         };

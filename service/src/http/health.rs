@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::Shared;
 use crate::lifecycle::Phase;
+use crate::maintenance::Mode;
 use crate::schema::{SCHEMA_MAX, SCHEMA_MIN, SchemaState, check};
 
 /// A runtime that did not turn for so long is stuck.
@@ -83,6 +84,7 @@ pub(super) async fn overview(State(shared): State<Arc<Shared>>) -> Answer {
         "revision": shared.revision,
         "version": env!("CARGO_PKG_VERSION"),
         "schema": schema,
+        "maintenance": shared.maintenance.notices().service.as_ref().map_or(Mode::Off, |n| n.mode),
         "llm": shared.llm.as_ref().map(|llm| llm.provider()),
     });
     (status, Json(body))

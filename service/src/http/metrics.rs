@@ -16,6 +16,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::Shared;
 use crate::lifecycle::Phase;
+use crate::maintenance::{Mode, Notices, Scope};
 use crate::memory::Tier;
 use crate::schema::{SCHEMA_MAX, SCHEMA_MIN};
 use crate::store::{Evicted, PoolState};
@@ -124,13 +125,14 @@ impl Metrics {
         *all.entry((operation, tier, outcome)).or_default() += 1;
     }
 
-    fn render(&self, revision: &str, phase: Phase, found: Found) -> String {
+    fn render(&self, revision: &str, phase: Phase, notices: &Notices, found: Found) -> String {
         let mut out = String::with_capacity(8 * 1024);
         let r = format!("revision=\"{revision}\"");
         // Writing to a String cannot fail.
         let _ = self.render_http(&mut out, &r);
         let _ = self.render_memories(&mut out, &r, found.items);
         let _ = self.render_process(&mut out, &r, phase, found.pool);
+        let _ = render_maintenance(&mut out, &r, notices);
         out
     }
 
@@ -229,6 +231,20 @@ impl Metrics {
     }
 }
 
+/// Not which tenants: a metric is for everybody who may look.
+fn render_maintenance(out: &mut String, r: &str, notices: &Notices) -> std::fmt::Result {
+    let name = "neuroca_maintenance_mode";
+    head(out, name, "gauge", "0 off, 1 read-only, 2 full; of the tenants: the strictest.")?;
+    let service = notices.service.as_ref().map_or(Mode::Off, |notice| notice.mode);
+    let tenants = notices.tenants.values().map(|notice| notice.mode).max().unwrap_or_default();
+    for (scope, mode) in [(Scope::Service, service), (Scope::Tenant, tenants)] {
+        writeln!(out, "{name}{{scope=\"{}\",{r}}} {}", scope.name(), mode as u8)?;
+    }
+    let name = "neuroca_maintenance_tenants";
+    head(out, name, "gauge", "Tenants under maintenance of their own.")?;
+    writeln!(out, "{name}{{{r}}} {}", notices.tenants.len())
+}
+
 fn head(out: &mut String, name: &str, kind: &str, help: &str) -> std::fmt::Result {
     writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}")
 }
@@ -258,7 +274,8 @@ pub(super) async fn show(State(shared): State<Arc<Shared>>) -> Response {
                 .and_then(Result::ok),
         },
     };
-    let mut text = shared.metrics.render(&shared.revision, shared.lifecycle.phase(), found);
+    let (phase, notices) = (shared.lifecycle.phase(), shared.maintenance.notices());
+    let mut text = shared.metrics.render(&shared.revision, phase, &notices, found);
     if let Some(llm) = &shared.llm {
         llm.render(&mut text, &format!("revision=\"{}\"", shared.revision));
     }

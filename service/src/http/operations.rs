@@ -1,13 +1,14 @@
 //! The list of everything that this service does over HTTP.
 
+mod administration;
+
 use axum::Json;
 use axum::http::Method;
 use serde_json::Value;
 
 use super::contract::{Operation, document};
 use super::{
-    consolidations, docs, events, health, keys, llm, mcp, memories, metrics, search, subjects,
-    tiers,
+    consolidations, docs, events, health, llm, mcp, memories, metrics, search, subjects, tiers,
 };
 use crate::auth::Role;
 use crate::memory::{Change, Draft, Memory};
@@ -28,7 +29,7 @@ pub(super) fn all() -> Vec<Operation> {
     all.extend(of_the_model());
     all.push(of_the_protocol());
     all.extend(of_subjects());
-    all.extend(of_administration());
+    all.extend(administration::all());
     all.extend(of_the_process());
     all
 }
@@ -132,6 +133,7 @@ fn of_finding() -> Vec<Operation> {
             search::search,
         )
         .role(Role::Viewer)
+        .reads_only()
         .body::<search::Search>()
         .json::<search::Found>(200, "What was found, best first."),
         Operation::new(
@@ -142,6 +144,7 @@ fn of_finding() -> Vec<Operation> {
             search::context,
         )
         .role(Role::Viewer)
+        .reads_only()
         .body::<search::ContextWish>()
         .json::<search::Context>(200, "The text."),
         Operation::new(
@@ -181,6 +184,7 @@ fn of_the_model() -> Vec<Operation> {
             llm::query,
         )
         .role(Role::Agent)
+        .reads_only()
         .body::<llm::LlmQuery>()
         .json::<llm::Answered>(200, "The answer; as events if `stream` is true.")
         .text("text/event-stream", words),
@@ -207,6 +211,7 @@ fn of_the_protocol() -> Operation {
         mcp::serve,
     )
     .role(Role::Viewer)
+    .reads_only()
     .body::<mcp::Message>()
     .json::<Value>(200, "The answer to a request.")
     .empty(202, "A notification was taken.")
@@ -253,53 +258,6 @@ fn of_subjects() -> Vec<Operation> {
         )
         .role(Role::TenantAdmin)
         .json::<subjects::Gone>(200, "A receipt."),
-    ]
-}
-
-fn of_administration() -> Vec<Operation> {
-    vec![
-        Operation::new(
-            Method::POST,
-            "/v1/admin/keys",
-            "createKey",
-            "Make an API key",
-            keys::create,
-        )
-        .role(Role::TenantAdmin)
-        .body::<keys::NewKey>()
-        .json::<keys::MadeKey>(201, "The key, shown this once."),
-        Operation::new(Method::GET, "/v1/admin/keys", "listKeys", "The API keys", keys::list)
-            .role(Role::TenantAdmin)
-            .json::<keys::Keys>(200, "All of them, without their secrets."),
-        Operation::new(
-            Method::DELETE,
-            "/v1/admin/keys/{id}",
-            "revokeKey",
-            "End an API key",
-            keys::revoke,
-        )
-        .role(Role::TenantAdmin)
-        .empty(204, "It opens nothing any more, within seconds on all replicas."),
-        Operation::new(
-            Method::POST,
-            "/v1/admin/keys/{id}/rotate",
-            "rotateKey",
-            "Another key in its place",
-            keys::rotate,
-        )
-        .role(Role::TenantAdmin)
-        .body::<keys::Rotation>()
-        .json::<keys::MadeKey>(201, "The new key, shown this once."),
-        Operation::new(
-            Method::GET,
-            "/v1/admin/audit",
-            "auditLog",
-            "What administrators did",
-            keys::audit,
-        )
-        .role(Role::TenantAdmin)
-        .query::<keys::AuditQuery>()
-        .json::<keys::AuditPage>(200, "A page, oldest first."),
     ]
 }
 

@@ -3,6 +3,7 @@
 //! `type` is stable: clients may match on it. The detail never holds SQL, a path of this
 //! machine or a stack; those go to the log.
 
+mod administration;
 mod llm;
 
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};

@@ -20,6 +20,9 @@ mod lead;
 #[path = "common/memories.rs"]
 #[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
 mod memories;
+#[path = "common/notices.rs"]
+#[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
+mod notices;
 #[path = "common/repository.rs"]
 #[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
 mod repository;

@@ -21,7 +21,8 @@ use serde_json::{Map, Value, json};
 use crate::auth::{Principal, Role};
 use crate::http::admit::Caller;
 use crate::http::input::Body;
-use crate::http::{Problem, Shared, memories, search};
+use crate::http::{Problem, Shared, maintenance, memories, search};
+use crate::maintenance::Access;
 use crate::memory::Draft;
 
 const HOW_TO: &str = "\
@@ -68,6 +69,7 @@ impl Tools {
         if self.caller.role < tool.role {
             return Err(Problem::forbidden(tool.role.name()));
         }
+        maintenance::admits(&self.shared, &self.caller.tenant, tool.access)?;
         match name {
             "add" => self.add(arguments).await,
             "search" => {
@@ -115,6 +117,7 @@ fn read<T: DeserializeOwned>(arguments: Arguments) -> Result<T, Problem> {
 struct Told {
     name: &'static str,
     role: Role,
+    access: Access,
     description: &'static str,
     schema: fn() -> Arguments,
     hints: fn() -> ToolAnnotations,
@@ -124,6 +127,7 @@ const ALL: [Told; 4] = [
     Told {
         name: "add",
         role: Role::Agent,
+        access: Access::Changes,
         description: "Remember something. It is kept until it is forgotten, unless `tier` says \
                       otherwise.",
         schema: add_schema,
@@ -132,6 +136,7 @@ const ALL: [Told; 4] = [
     Told {
         name: "search",
         role: Role::Viewer,
+        access: Access::Reads,
         description: "Find memories that answer a question, best first, with their ids and dates.",
         schema: schema::<search::Search>,
         hints: reading,
@@ -139,6 +144,7 @@ const ALL: [Told; 4] = [
     Told {
         name: "context",
         role: Role::Viewer,
+        access: Access::Reads,
         description: "What is known about a question, as text for a prompt within a budget of \
                       tokens: one memory a line, oldest first, each with its date.",
         schema: schema::<search::ContextWish>,
@@ -147,6 +153,7 @@ const ALL: [Told; 4] = [
     Told {
         name: "forget",
         role: Role::Agent,
+        access: Access::Changes,
         description: "Delete one memory and its history, for good.",
         schema: schema::<Forget>,
         hints: || {

@@ -33,6 +33,9 @@ pub(super) const REMOVE_EXPIRED: &str = "DELETE FROM memories WHERE (tenant, id)
       FOR UPDATE SKIP LOCKED)";
 /// One writer of a tenant's audit log at a time, until the end of the transaction.
 pub(super) const LOCK_LOG: &str = "SELECT pg_advisory_xact_lock(hashtext('audit ' || $1))";
+/// Of all tenants, for the one who asks for all.
+pub(super) const NOTICES: &str =
+    "SELECT tenant, mode, reason, retry_after, since FROM maintenance_of_all()";
 pub(super) const REMOVE_UNSEEN: &str = "DELETE FROM memories WHERE (tenant, id) IN \
      (SELECT tenant, id FROM memories WHERE tier = 'long_term' AND NOT pinned AND strength_at < $1 \
       AND (valid_to IS NULL OR valid_to < $1) LIMIT $2 FOR UPDATE SKIP LOCKED)";

@@ -33,6 +33,7 @@ pub(super) const REMOVE_EXPIRED: &str = "DELETE FROM memories WHERE number IN \
      (SELECT number FROM memories WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)";
 /// Whoever writes is alone.
 pub(super) const LOCK_LOG: &str = "SELECT $1";
+pub(super) const NOTICES: &str = "SELECT tenant, mode, reason, retry_after, since FROM maintenance";
 pub(super) const REMOVE_UNSEEN: &str = "DELETE FROM memories WHERE number IN \
      (SELECT number FROM memories WHERE tier = 'long_term' AND NOT pinned AND strength_at < $1 \
       AND (valid_to IS NULL OR valid_to < $1) LIMIT $2)";

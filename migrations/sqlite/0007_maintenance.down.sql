@@ -1,0 +1,3 @@
+DROP TABLE service_maintenance;
+DROP TABLE maintenance;
+UPDATE schema_state SET version = 6;
