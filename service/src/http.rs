@@ -7,6 +7,8 @@ mod consolidations;
 mod contract;
 mod docs;
 mod events;
+mod experiments;
+mod flags;
 mod health;
 mod input;
 mod keys;
@@ -16,6 +18,7 @@ mod mcp;
 mod memories;
 mod metrics;
 mod observe;
+mod ofrep;
 mod operations;
 mod problem;
 mod search;
@@ -35,6 +38,7 @@ pub use problem::Problem;
 use crate::accesses::Accesses;
 use crate::auth::{Authenticator, Limiter};
 use crate::config::Capacity;
+use crate::flags::KnownFlags;
 use crate::lifecycle::Lifecycle;
 use crate::llm::{Budget, Llm};
 use crate::maintenance::Maintenance;
@@ -69,6 +73,8 @@ pub struct Shared {
     pub limiter: Limiter,
     /// What is refused at the moment.
     pub maintenance: Maintenance,
+    /// The feature flags.
+    pub flags: KnownFlags,
     /// What was looked at.
     pub accesses: Accesses,
     /// Finds.

@@ -9,6 +9,7 @@ pub mod audit;
 pub mod auth;
 pub mod config;
 pub mod consolidate;
+pub mod flags;
 pub mod http;
 pub mod keys_command;
 pub mod lifecycle;

@@ -22,6 +22,7 @@ use tower::ServiceExt;
 use crate::accesses::Accesses;
 use crate::auth::{Authenticator, Limiter};
 use crate::config::{Database, Settings};
+use crate::flags::KnownFlags;
 use crate::http::{Events, Metrics, Shared, router};
 use crate::lifecycle::{Lifecycle, Phase, Shutdown};
 use crate::llm::{Budget, Llm, LlmSettings};
@@ -76,6 +77,7 @@ pub async fn serve(settings: Settings, mut shutdown: Shutdown) -> Result<(), Ser
         authenticator: Authenticator::new(&settings.auth),
         limiter: Limiter::new(settings.auth.per_minute),
         maintenance: Maintenance::default(),
+        flags: KnownFlags::default(),
         accesses: Accesses::default(),
         searcher: Searcher::default(),
         repository: std::sync::OnceLock::new(),

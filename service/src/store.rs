@@ -4,6 +4,7 @@
 //! word for word is in `store/common`, which each compiles against its own connection.
 
 mod admin;
+mod flags;
 mod migrate;
 mod notices;
 mod open;
@@ -19,6 +20,7 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 pub use admin::Admin;
+pub use flags::FlagStore;
 pub use migrate::{Migrated, MigrationStatus, migrate, rollback, status};
 pub use notices::NoticeBoard;
 pub use open::{OpenError, open};
@@ -42,7 +44,7 @@ pub const KEY_LIFE_MILLIS: i64 = 24 * 60 * 60 * 1000;
 /// The port to a database of memories. A write that answered `Ok` survives a crash of the process
 /// and of the machine. Nothing of another tenant is seen or changed.
 #[async_trait]
-pub trait Repository: Upkeep + Admin + Spending + NoticeBoard {
+pub trait Repository: Upkeep + Admin + Spending + NoticeBoard + FlagStore {
     /// Writes memories, all or none, once per idempotency key.
     async fn create(&self, tenant: &Tenant, new: NewMemories) -> Result<Created, StoreError>;
     /// The memory of this id, unless it expired.

@@ -10,6 +10,7 @@ use neuroca::audit::{Act, broken};
 use neuroca::auth::{ApiKey, Role};
 use neuroca::config::{Capacity, Database, Server};
 use neuroca::consolidate::{Consolidated, consolidate, promote};
+use neuroca::flags::{Experiment, FlagSet};
 use neuroca::maintenance::{Mode, Notice, Notices, Scope};
 use neuroca::memory::{Change, Draft, Memory, Moment, Tier};
 use neuroca::schema::SCHEMA_MAX;
@@ -126,6 +127,7 @@ async fn contract(database: &Database) {
     keys_and_the_log_of_acts(&repository).await;
     a_budget_is_spent_once(&repository, of).await;
     notices_are_put_up_and_taken_down(&repository).await;
+    of_two_changes_of_the_flags_one_is_told(&repository).await;
     tenants_do_not_meet(&repository).await;
     repository.close().await;
     let back = rollback(database).await.expect("rolls back");
@@ -683,6 +685,35 @@ async fn a_budget_is_spent_once(repository: &Shared, of: &Tenant) {
     assert_eq!(repository.spent(of, 8).await.expect("reads"), 0, "old days are not kept");
 }
 
+fn flags(variant: &str) -> FlagSet {
+    let document = serde_json::json!({ "flags": { "f": { "state": "ENABLED",
+        "variants": { variant: "it's \"x\"" }, "defaultVariant": variant } } });
+    let experiment = Experiment::following(None, "f".into(), "?".into(), true, NOW);
+    FlagSet {
+        document: serde_json::from_value(document).expect("flags"),
+        experiments: [("e".to_owned(), experiment)].into(),
+    }
+}
+
+async fn of_two_changes_of_the_flags_one_is_told(repository: &Shared) {
+    let (a, b) = (tenant("flag-a"), tenant("flag-b"));
+    assert_eq!(repository.flags(&a).await.expect("reads").version, 0);
+    let save = async |of: &Tenant, flags: &FlagSet, after| {
+        repository.save_flags(of, flags, after, act("flag.put")).await.expect("answers")
+    };
+    let (first, second) = (flags("one"), flags("two"));
+    let (won, lost) = tokio::join!(save(&a, &first, 0), save(&a, &second, 0));
+    assert_ne!(won, lost, "both began at the same version");
+    let stored = repository.flags(&a).await.expect("reads");
+    assert_eq!((stored.version, &stored.flags), (1, if won { &first } else { &second }));
+    assert!(!save(&a, &second, 7).await && save(&a, &second, 1).await);
+    let stored = repository.flags(&a).await.expect("reads");
+    assert_eq!((stored.version, stored.flags), (2, second));
+    assert_eq!(repository.flags(&b).await.expect("reads").version, 0);
+    let log = repository.audit_log(&a, 0, 100).await.expect("reads");
+    assert_eq!((log.len(), broken(&log)), (2, None), "what was refused is not an act");
+}
+
 fn notice(mode: Mode, reason: &str) -> Notice {
     Notice { mode, reason: reason.into(), retry_after_seconds: 60, since: NOW }
 }
@@ -769,7 +800,9 @@ async fn the_database_itself_keeps_tenants_apart(database: &Database, options: &
         assert!(repository.spend(&tenant(name), 1, 1, None).await.expect("spends"));
         let notice = notice(Mode::Full, "");
         let act = act("maintenance.set");
-        repository.put_up(&tenant(name), Scope::Tenant, notice, act).await.expect("puts up");
+        repository.put_up(&tenant(name), Scope::Tenant, notice, act.clone()).await.expect("puts up");
+        let saved = repository.save_flags(&tenant(name), &FlagSet::default(), 0, act).await;
+        assert!(saved.expect("saves"));
     }
     let mut raw = options.connect().await.expect("connects");
     raw.execute("SET ROLE neuroca_app").await.expect("a member of the role");

@@ -22,7 +22,7 @@ const LONGEST_WAIT: u32 = 24 * 60 * 60;
 /// What is wanted.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Wanted {
+pub(super) struct MaintenanceWish {
     /// What is refused from now on.
     mode: Mode,
     /// To whom: this tenant, or (for a platform administrator) all of them.
@@ -74,7 +74,7 @@ pub(super) async fn show(
 pub(super) async fn put(
     State(shared): State<Arc<Shared>>,
     Caller(caller): Caller,
-    Body(wanted): Body<Wanted>,
+    Body(wanted): Body<MaintenanceWish>,
 ) -> Result<Json<Standing>, Problem> {
     check(&caller, &wanted)?;
     let now = Moment::now();
@@ -96,7 +96,7 @@ pub(super) async fn put(
     Ok(Json(Standing::of(&caller.tenant, &shared.maintenance.notices())))
 }
 
-fn check(caller: &Principal, wanted: &Wanted) -> Result<(), Problem> {
+fn check(caller: &Principal, wanted: &MaintenanceWish) -> Result<(), Problem> {
     if wanted.scope == Scope::Service && caller.role < Role::PlatformAdmin {
         return Err(Problem::forbidden(Role::PlatformAdmin.name()));
     }

@@ -3,6 +3,8 @@
 //! Few enough to be written by hand. Every sample carries `revision`, so that two revisions
 //! behind one name can be told apart.
 
+mod flags;
+
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -20,6 +22,7 @@ use crate::maintenance::{Mode, Notices, Scope};
 use crate::memory::Tier;
 use crate::schema::{SCHEMA_MAX, SCHEMA_MIN};
 use crate::store::{Evicted, PoolState};
+use flags::FlagMetrics;
 
 /// Upper bounds of the histogram in seconds.
 const BOUNDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
@@ -49,6 +52,7 @@ pub struct Metrics {
     created: [AtomicU64; Tier::ALL.len()],
     operations: Mutex<BTreeMap<(&'static str, &'static str, &'static str), u64>>,
     evicted: [AtomicU64; Tier::ALL.len()],
+    pub(super) flags: FlagMetrics,
 }
 
 /// What is found out at the moment of showing.
@@ -133,6 +137,7 @@ impl Metrics {
         let _ = self.render_memories(&mut out, &r, found.items);
         let _ = self.render_process(&mut out, &r, phase, found.pool);
         let _ = render_maintenance(&mut out, &r, notices);
+        let _ = self.flags.render(&mut out, &r);
         out
     }
 

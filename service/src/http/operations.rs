@@ -1,6 +1,7 @@
 //! The list of everything that this service does over HTTP.
 
 mod administration;
+mod flags;
 
 use axum::Json;
 use axum::http::Method;
@@ -30,6 +31,7 @@ pub(super) fn all() -> Vec<Operation> {
     all.push(of_the_protocol());
     all.extend(of_subjects());
     all.extend(administration::all());
+    all.extend(flags::all());
     all.extend(of_the_process());
     all
 }

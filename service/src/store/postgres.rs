@@ -13,6 +13,9 @@ mod expiry;
 #[path = "common/find.rs"]
 #[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
 mod find;
+#[path = "common/flags.rs"]
+#[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
+mod flags;
 #[path = "common/keys.rs"]
 #[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
 mod keys;

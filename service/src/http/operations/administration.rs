@@ -57,7 +57,7 @@ pub(super) fn all() -> Vec<Operation> {
             maintenance::put,
         )
         .role(Role::Operator)
-        .body::<maintenance::Wanted>()
+        .body::<maintenance::MaintenanceWish>()
         .json::<maintenance::Standing>(200, "It holds on all replicas within a second."),
         Operation::new(
             Method::GET,

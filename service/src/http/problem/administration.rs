@@ -6,6 +6,26 @@ use super::Problem;
 use crate::maintenance::{Mode, Notice};
 
 impl Problem {
+    /// There is no such flag.
+    pub fn no_such_flag() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "urn:neuroca:problem:no-such-flag",
+            "There is no such flag",
+            "it was deleted, or it never was",
+        )
+    }
+
+    /// There is no such experiment.
+    pub fn no_such_experiment() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "urn:neuroca:problem:no-such-experiment",
+            "There is no such experiment",
+            "it was deleted, or it never was",
+        )
+    }
+
     /// It is refused for a while, on purpose.
     pub fn maintenance(notice: &Notice) -> Self {
         let what = match notice.mode {
