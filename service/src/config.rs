@@ -8,6 +8,7 @@ mod database;
 mod llm;
 mod names;
 mod source;
+mod tls;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -19,6 +20,7 @@ use source::Source;
 use crate::auth::AuthSettings;
 use crate::llm::LlmSettings;
 use crate::masking::Masking;
+use crate::tls::TlsSettings;
 
 /// Where it runs, as the operator calls it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,6 +94,8 @@ pub struct Settings {
     pub auth: AuthSettings,
     /// `NEUROCA_LLM_*`: the language model that may be asked; everything else works without one.
     pub llm: Option<LlmSettings>,
+    /// `NEUROCA_TLS_*`; plain HTTP without.
+    pub tls: Option<TlsSettings>,
     /// `NEUROCA_DRAIN_DELAY_MS`.
     pub drain_delay: Duration,
     /// `NEUROCA_REVISION`: what the answers call this deployment.
@@ -166,6 +170,7 @@ impl Settings {
             masking: read_masking(&mut source),
             auth: auth::read(&mut source, stage),
             llm: llm::read(&mut source),
+            tls: tls::read(&mut source),
             drain_delay: Duration::from_millis(
                 source.number("NEUROCA_DRAIN_DELAY_MS", 0, 0, 600_000).into(),
             ),

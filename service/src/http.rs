@@ -30,6 +30,7 @@ use std::sync::{Arc, OnceLock};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 
+pub use admit::Certified;
 pub use events::Events;
 pub use metrics::Metrics;
 pub use operations::openapi;
@@ -61,6 +62,8 @@ pub struct Shared {
     pub llm: Option<Llm>,
     /// What a tenant may use of it.
     pub budget: Budget,
+    /// Whether TLS is spoken, and if so, whether clients have to show a certificate.
+    pub tls: Option<bool>,
     /// Where the process stands.
     pub lifecycle: Lifecycle,
     /// Counters.

@@ -25,4 +25,5 @@ pub mod search;
 pub mod serve;
 pub mod store;
 pub mod tenant;
+pub mod tls;
 pub mod worker;

@@ -3,21 +3,13 @@
 //! The order is the point of this file. The port answers probes before the database is open;
 //! after SIGTERM nothing that a client has sent is dropped.
 
-use std::convert::Infallible;
-use std::pin::pin;
+mod connection;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use axum::Router;
-use futures::FutureExt;
-use hyper::Request;
-use hyper::body::Incoming;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-use tower::ServiceExt;
 
 use crate::accesses::Accesses;
 use crate::auth::{Authenticator, Limiter};
@@ -29,15 +21,12 @@ use crate::llm::{Budget, Llm, LlmSettings};
 use crate::maintenance::Maintenance;
 use crate::search::Searcher;
 use crate::store::{OpenError, Repository, open};
+use crate::tls::{Tls, TlsError};
+use connection::Server;
 
-/// Also how long an idle connection stays open: longer than any proxy's pool keeps it, so that
-/// it is always the other side that ends an idle connection.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(120);
 /// What is still in flight after so long is dropped: just below the patience of those who would
 /// kill the process at 30 s.
 const FLIGHT_LIMIT: Duration = Duration::from_secs(25);
-/// A connection that was accepted just before the end may have its first request on the way.
-const FIRST_REQUEST: Duration = Duration::from_millis(250);
 const RETRY: Duration = Duration::from_millis(500);
 
 /// Why serving ended badly.
@@ -46,6 +35,9 @@ pub enum ServeError {
     /// No port.
     #[error("cannot listen on {0}: {1}; choose another PORT or end what listens there")]
     Listen(std::net::SocketAddr, std::io::Error),
+    /// No certificate.
+    #[error("cannot speak TLS with {0}")]
+    Tls(#[from] TlsError),
     /// No database.
     #[error("cannot use the database {0}: {1}")]
     Database(String, OpenError),
@@ -54,6 +46,7 @@ pub enum ServeError {
 /// Serves until `shutdown`, then drains.
 pub async fn serve(settings: Settings, mut shutdown: Shutdown) -> Result<(), ServeError> {
     let lifecycle = Lifecycle::default();
+    let tls = settings.tls.as_ref().map(Tls::new).transpose()?.map(Arc::new);
     let listener = TcpListener::bind(settings.listen)
         .await
         .map_err(|error| ServeError::Listen(settings.listen, error))?;
@@ -63,6 +56,7 @@ pub async fn serve(settings: Settings, mut shutdown: Shutdown) -> Result<(), Ser
         revision = settings.revision,
         version = env!("CARGO_PKG_VERSION"),
         database = %settings.database,
+        tls = tls.is_some(),
         "listening"
     );
     let shared = Arc::new(Shared {
@@ -71,6 +65,7 @@ pub async fn serve(settings: Settings, mut shutdown: Shutdown) -> Result<(), Ser
         masking: settings.masking.clone(),
         llm: model(settings.llm.as_ref()),
         budget: Budget { per_day: settings.llm.as_ref().and_then(|llm| llm.tokens_per_day) },
+        tls: tls.as_ref().map(|tls| tls.asks_clients()),
         lifecycle: lifecycle.clone(),
         metrics: Metrics::default(),
         events: Events::default(),
@@ -86,7 +81,8 @@ pub async fn serve(settings: Settings, mut shutdown: Shutdown) -> Result<(), Ser
         let lifecycle = lifecycle.clone();
         async move { lifecycle.beat().await }
     });
-    let accepting = tokio::spawn(accept(listener, router(shared.clone()), lifecycle.clone()));
+    let server = Server { router: router(shared.clone()), tls, lifecycle: lifecycle.clone() };
+    let accepting = tokio::spawn(accept(listener, server));
 
     let opened = tokio::select! {
         opened = open_known(&settings.database, &shared.maintenance) => Some(opened),
@@ -178,15 +174,15 @@ pub async fn open_patiently(database: &Database) -> Result<Arc<dyn Repository>, 
 
 /// Accepts until the stop, and returns when every connection has ended: how many had to be
 /// dropped.
-async fn accept(listener: TcpListener, router: Router, lifecycle: Lifecycle) -> usize {
+async fn accept(listener: TcpListener, server: Server) -> usize {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             biased;
-            () = lifecycle.reached(Phase::Stopping) => break,
+            () = server.lifecycle.reached(Phase::Stopping) => break,
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(connection(stream, router.clone(), lifecycle.clone()));
+                    connections.spawn(server.clone().serve(stream));
                 }
                 // Out of file descriptors: those that end give theirs back.
                 Err(error) => {
@@ -198,7 +194,7 @@ async fn accept(listener: TcpListener, router: Router, lifecycle: Lifecycle) -> 
         }
     }
     for stream in backlog(listener) {
-        connections.spawn(connection(stream, router.clone(), lifecycle.clone()));
+        connections.spawn(server.clone().serve(stream));
     }
     tracing::info!(open = connections.len(), "stopped listening");
     let all = async { while connections.join_next().await.is_some() {} };
@@ -230,42 +226,4 @@ fn backlog(listener: TcpListener) -> Vec<TcpStream> {
         }
     }
     waiting
-}
-
-async fn connection(stream: TcpStream, router: Router, lifecycle: Lifecycle) {
-    // Answers are small: waiting for more to send costs latency and saves nothing.
-    let _ = stream.set_nodelay(true);
-    let asked = Arc::new(AtomicBool::new(false));
-    let service = hyper::service::service_fn({
-        let asked = asked.clone();
-        move |request: Request<Incoming>| {
-            asked.store(true, Ordering::Relaxed);
-            router.clone().oneshot(request.map(axum::body::Body::new)).map(ok)
-        }
-    });
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-    builder.http2().timer(TokioTimer::new());
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-    let stopping = async {
-        lifecycle.reached(Phase::Stopping).await;
-        if !asked.load(Ordering::Relaxed) {
-            tokio::time::sleep(FIRST_REQUEST).await;
-        }
-    };
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = stopping => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        // The other side went away, or did not speak HTTP.
-        tracing::debug!(%error, "connection");
-    }
-}
-
-fn ok<T>(result: Result<T, Infallible>) -> Result<T, Infallible> {
-    result
 }

@@ -3,7 +3,7 @@
 //! Knows no values.
 
 /// Every parameter, sorted. Each can also be given as `NAME_FILE`: a file that holds the value.
-pub const NAMES: [&str; 36] = [
+pub const NAMES: [&str; 39] = [
     "NEUROCA_AUTH",
     "NEUROCA_DB_HOST",
     "NEUROCA_DB_NAME",
@@ -40,6 +40,9 @@ pub const NAMES: [&str; 36] = [
     "NEUROCA_RATE_LIMIT_PER_MINUTE",
     "NEUROCA_REVISION",
     "NEUROCA_SECRET_KEY",
+    "NEUROCA_TLS_CERT_PATH",
+    "NEUROCA_TLS_CLIENT_CA_PATH",
+    "NEUROCA_TLS_KEY_PATH",
 ];
 
 /// The parameter that `variable` sets and whether it names a file; `None` for a stranger.

@@ -15,6 +15,10 @@ use crate::auth::{Principal, Role, Unknown};
 use crate::maintenance::Access;
 use crate::memory::Moment;
 
+/// Whether the other end of the connection has shown a certificate that is known here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Certified(pub bool);
+
 /// What an operation asks for.
 #[derive(Clone)]
 pub(super) struct Gate {
@@ -28,7 +32,8 @@ pub(super) async fn through(
     mut request: Request,
     next: Next,
 ) -> Response {
-    match admitted(&gate, request.headers()).await {
+    let certified = request.extensions().get() == Some(&Certified(true));
+    match admitted(&gate, certified, request.headers()).await {
         Ok(principal) => {
             request.extensions_mut().insert(Caller(principal));
             next.run(request).await
@@ -37,8 +42,11 @@ pub(super) async fn through(
     }
 }
 
-async fn admitted(gate: &Gate, headers: &HeaderMap) -> Result<Principal, Problem> {
+async fn admitted(gate: &Gate, certified: bool, headers: &HeaderMap) -> Result<Principal, Problem> {
     let shared = &gate.shared;
+    if shared.tls == Some(true) && !certified {
+        return Err(Problem::not_certified());
+    }
     let repository = shared.repository()?;
     // Before it is asked who they are: that is in a database which may be away for maintenance.
     maintenance::admits_anybody(shared, gate.access)?;

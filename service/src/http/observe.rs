@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::header::CONNECTION;
+use axum::http::header::{CONNECTION, STRICT_TRANSPORT_SECURITY};
 use axum::http::{HeaderName, HeaderValue, Version};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -16,11 +16,14 @@ use crate::lifecycle::Phase;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REVISION: HeaderName = HeaderName::from_static("x-nca-revision");
 const LONGEST_ID: usize = 128;
-/// For browsers: an answer is what it says it is, is shown in no frame, and tells no other site
-/// where somebody came from.
-const HARMLESS: [(&str, &str); 4] = [
+/// For browsers: an answer is what it says it is, is shown in no frame and by no other site, and tells
+/// none where somebody came from.
+const HARMLESS: [(&str, &str); 6] = [
     ("x-content-type-options", "nosniff"),
     ("x-frame-options", "DENY"),
+    ("cross-origin-resource-policy", "same-origin"),
+    // What is remembered is in no cache but one that asks each time.
+    ("cache-control", "no-cache, private"),
     ("referrer-policy", "no-referrer"),
     ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
 ];
@@ -49,6 +52,9 @@ pub(super) async fn every_request(
     let headers = response.headers_mut();
     for (name, value) in HARMLESS {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    if shared.tls.is_some() {
+        headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
     }
     if let Ok(revision) = HeaderValue::from_str(&shared.revision) {
         headers.insert(REVISION, revision);

@@ -6,6 +6,16 @@ use super::Problem;
 use crate::maintenance::{Mode, Notice};
 
 impl Problem {
+    /// The client has not shown a certificate.
+    pub fn not_certified() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "urn:neuroca:problem:client-certificate",
+            "Not without a client certificate",
+            "connect with a certificate of the authority that this server trusts",
+        )
+    }
+
     /// There is no such flag.
     pub fn no_such_flag() -> Self {
         Self::new(
