@@ -134,8 +134,13 @@ fn line(key: &ApiKey, now: Moment) -> String {
     format!("{}  {state}  {:<14}  {}\n", key.id, key.role.name(), key.name)
 }
 
-/// The audit log of a tenant as JSON lines; an error when it is not as it was written.
-pub async fn audit(repository: &dyn Repository, tenant: &Tenant) -> Result<String, String> {
+/// The audit log of a tenant as JSON lines; an error when it is not as it was written, or when it does not
+/// hold the entry with the hash that is `expected`.
+pub async fn audit(
+    repository: &dyn Repository,
+    tenant: &Tenant,
+    expected: Option<&str>,
+) -> Result<String, String> {
     let mut all = Vec::new();
     loop {
         let after = all.last().map_or(0, |entry: &crate::audit::Entry| entry.seq);
@@ -149,6 +154,14 @@ pub async fn audit(repository: &dyn Repository, tenant: &Tenant) -> Result<Strin
     if let Some(seq) = broken(&all) {
         return Err(format!(
             "entry {seq} of the audit log of {tenant} is missing or not as it was written"
+        ));
+    }
+    if let Some(hash) = expected
+        && !all.iter().any(|entry| entry.hash.eq_ignore_ascii_case(hash))
+    {
+        return Err(format!(
+            "the audit log of {tenant} has no entry with the hash {hash}: its end is missing, or it is \
+             another log"
         ));
     }
     all.iter()

@@ -45,6 +45,9 @@ enum Verb {
     Audit {
         #[command(flatten)]
         of: Of,
+        /// Fail, too, if there is no entry with this hash: one that was noted somewhere else
+        #[arg(long, value_name = "HASH")]
+        expect: Option<String>,
     },
     /// Refuse what changes something (read-only) or everything (full) until it is off again; without a
     /// mode, show what holds
@@ -118,15 +121,18 @@ fn run(verb: Verb) -> Result<(), (u8, String)> {
                 repository.close().await;
                 print(&text)
             }
-            Verb::Audit { of } => {
+            Verb::Audit { of, expect } => {
                 let repository = opened(&settings).await?;
-                let text = audit(&*repository, &of.tenant).await.map_err(|text| (FAILED, text))?;
+                let text = audit(&*repository, &of.tenant, expect.as_deref())
+                    .await
+                    .map_err(|text| (FAILED, text))?;
                 repository.close().await;
                 print(&text)
             }
             Verb::Maintenance(wanted) => {
                 let repository = opened(&settings).await?;
-                let text = maintenance(&*repository, wanted).await.map_err(|error| failed(&error))?;
+                let text =
+                    maintenance(&*repository, wanted).await.map_err(|error| failed(&error))?;
                 repository.close().await;
                 print(&text)
             }

@@ -175,6 +175,11 @@ fn a_subject_is_exported_and_leaves_nothing() {
     let again = ask(&service, "DELETE", "/v1/subjects/ann%20b", &[], &Value::Null);
     assert_eq!(again.problem(), "no-such-subject");
     assert_eq!(service.get("/v1/subjects/ann%20b/export").problem(), "no-such-subject");
+    let log = service.get("/v1/admin/audit").json();
+    let acts: Vec<_> =
+        log["items"].as_array().expect("items").iter().map(|act| &act["action"]).collect();
+    assert_eq!(acts, ["subject.export", "subject.delete"]);
+    assert!(!log.to_string().contains("ann"), "whoever is forgotten is not named in the log");
 }
 
 #[test]

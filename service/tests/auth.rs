@@ -81,6 +81,12 @@ fn a_key_opens_what_its_role_allows_until_it_ends() {
     let checked =
         neuroca(dir.path(), "audit").args(["--tenant", "acme"]).output().expect("it runs");
     assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+    let last = log["items"][6]["hash"].as_str().expect("a hash").to_owned();
+    for (hash, whole) in [(last, true), ("0".repeat(64), false)] {
+        let arguments = ["--tenant", "acme", "--expect", &hash];
+        let checked = neuroca(dir.path(), "audit").args(arguments).output().expect("it runs");
+        assert_eq!(checked.status.success(), whole, "{}", String::from_utf8_lossy(&checked.stderr));
+    }
 }
 
 #[test]

@@ -721,7 +721,10 @@ fn notice(mode: Mode, reason: &str) -> Notice {
 async fn notices_are_put_up_and_taken_down(repository: &Shared) {
     let (a, b) = (tenant("notice-a"), tenant("notice-b"));
     let put = async |of: &Tenant, scope, notice: &Notice| {
-        repository.put_up(of, scope, notice.clone(), act("maintenance.set")).await.expect("puts up");
+        repository
+            .put_up(of, scope, notice.clone(), act("maintenance.set"))
+            .await
+            .expect("puts up");
         repository.notices().await.expect("reads")
     };
     let (first, second) = (notice(Mode::Full, "it's \"x\""), notice(Mode::ReadOnly, ""));
@@ -743,7 +746,15 @@ async fn notices_are_put_up_and_taken_down(repository: &Shared) {
 #[tokio::test]
 async fn sqlite_keeps_the_contract() {
     let dir = tempfile::tempdir().expect("a folder");
-    contract(&Database::Sqlite(dir.path().join("sub/neuroca.db"))).await;
+    let path = dir.path().join("sub/neuroca.db");
+    contract(&Database::Sqlite(path.clone())).await;
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
+    let mut raw = options.connect().await.expect("connects");
+    for forbidden in ["UPDATE audit_log SET actor = 'bob'", "DELETE FROM audit_log WHERE seq = 1"] {
+        let error = raw.execute(forbidden).await.expect_err("nobody can");
+        assert!(error.to_string().contains("append-only"), "{forbidden}: {error}");
+    }
+    raw.close().await.expect("closes");
 }
 
 #[tokio::test]
@@ -800,11 +811,22 @@ async fn the_database_itself_keeps_tenants_apart(database: &Database, options: &
         assert!(repository.spend(&tenant(name), 1, 1, None).await.expect("spends"));
         let notice = notice(Mode::Full, "");
         let act = act("maintenance.set");
-        repository.put_up(&tenant(name), Scope::Tenant, notice, act.clone()).await.expect("puts up");
+        repository
+            .put_up(&tenant(name), Scope::Tenant, notice, act.clone())
+            .await
+            .expect("puts up");
         let saved = repository.save_flags(&tenant(name), &FlagSet::default(), 0, act).await;
         assert!(saved.expect("saves"));
     }
     let mut raw = options.connect().await.expect("connects");
+    for forbidden in [
+        "UPDATE audit_log SET actor = 'bob'",
+        "DELETE FROM audit_log WHERE seq = 1",
+        "TRUNCATE audit_log",
+    ] {
+        let error = raw.execute(forbidden).await.expect_err("even whoever owns it cannot");
+        assert!(error.to_string().contains("append-only"), "{forbidden}: {error}");
+    }
     raw.execute("SET ROLE neuroca_app").await.expect("a member of the role");
     let tables = raw
         .fetch_all(

@@ -51,8 +51,18 @@ pub(super) async fn export(
     let after = input::cursor(query.cursor.as_deref())?;
     let repository = shared.repository()?;
     let mut found = repository.of_subject(&caller.tenant, &subject, after, limit + 1).await?;
-    if found.is_empty() && after.is_none() {
-        return Err(Problem::no_such_subject());
+    if after.is_none() {
+        if found.is_empty() {
+            return Err(Problem::no_such_subject());
+        }
+        // Once, and before anything is handed out.
+        let act = Act {
+            target: audit::subject(&caller.tenant, &subject),
+            actor: caller.name,
+            action: "subject.export",
+            at: Moment::now(),
+        };
+        repository.record(&caller.tenant, act).await?;
     }
     let more = found.len() > limit as usize;
     found.truncate(limit as usize);

@@ -28,6 +28,8 @@ pub trait Admin: Send + Sync {
         end: Moment,
         act: Act,
     ) -> Result<bool, StoreError>;
+    /// Adds an act to the log that changes nothing else.
+    async fn record(&self, tenant: &Tenant, act: Act) -> Result<(), StoreError>;
     /// The log from the entry behind `after` on.
     async fn audit_log(
         &self,

@@ -47,6 +47,11 @@ impl Admin for Backend {
             .await
     }
 
+    async fn record(&self, tenant: &Tenant, act: Act) -> Result<(), StoreError> {
+        let of = tenant.clone();
+        self.write(tenant, move |on| Box::pin(async move { append(on, &of, &act).await })).await
+    }
+
     async fn audit_log(
         &self,
         tenant: &Tenant,

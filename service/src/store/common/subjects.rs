@@ -23,7 +23,7 @@ pub(super) async fn export(
     ))
     .bind(tenant.name())
     .bind(subject)
-    .bind(after.unwrap_or(Uuid::nil()))
+    .bind(after.unwrap_or_default())
     .bind(i64::from(limit))
     .fetch_all(&mut *on)
     .await?;
