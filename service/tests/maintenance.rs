@@ -166,6 +166,8 @@ fn the_command_switches_all_and_the_worker_waits() {
     assert_eq!(worker.line("maintenance")["mode"], "read_only");
     assert_eq!(service.get(&task).json()["state"], "pending");
     command(dir.path(), &["off"]);
+    // In this order: a worker that had not waited would have said the second before the first.
+    assert_eq!(worker.line("maintenance")["mode"], "off");
     worker.line("a consolidation ended");
     let audit = neuroca(dir.path(), "audit").output().expect("it runs");
     let audit = String::from_utf8(audit.stdout).expect("UTF-8");
