@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use neuroca_deploy_core::config::{
     Inputs, Resolved, SourceFile, base_of, defaults, resolve as resolve_inputs,
 };
-use neuroca_deploy_core::render::{RenderedFile, render_environment};
+use neuroca_deploy_core::render::{FOLDERS, RenderedFile, render_environment};
 use serde::Deserialize;
 
 use crate::args::set_variables;
@@ -127,10 +127,12 @@ impl Project {
     pub fn templates(&self) -> Result<Vec<SourceFile>> {
         let mut found: BTreeMap<String, String> = defaults()
             .iter()
-            .filter(|(name, _)| name.starts_with("templates/"))
+            .filter(|(name, _)| {
+                name.split_once('/').is_some_and(|(folder, _)| FOLDERS.contains(&folder))
+            })
             .map(|(name, text)| (name.to_string(), text.to_string()))
             .collect();
-        let mut folders = vec![self.dir.join("templates")];
+        let mut folders: Vec<_> = FOLDERS.iter().map(|f| self.dir.join(f)).collect();
         while let Some(folder) = folders.pop() {
             for path in list(&folder) {
                 if path.is_dir() {

@@ -5,6 +5,7 @@
 mod context;
 mod errors;
 mod filters;
+mod kubernetes;
 #[cfg(test)]
 mod tests;
 mod yaml;
@@ -20,7 +21,12 @@ pub use errors::{RenderError, RenderErrors};
 use crate::config::SourceFile;
 use crate::config::model::Environment;
 
+/// The folders of a project in which templates are. What is rendered from `templates` lies at the
+/// root of what is written, what is rendered from `kubernetes` in a folder of that name.
+pub const FOLDERS: [&str; 2] = ["kubernetes", "templates"];
+
 const FOLDER: &str = "templates/";
+const CLUSTER_FOLDER: &str = "kubernetes/";
 const SUFFIX: &str = ".tera";
 
 /// A document.
@@ -31,17 +37,22 @@ pub struct RenderedFile {
     pub text: String,
 }
 
-/// Renders the templates for an environment, see [`context()`] for what they can use.
+/// Renders the templates for an environment, see [`context()`] for what they can use. Those for a cluster
+/// are left out where nothing is said about one.
 pub fn render_environment(
     name: &str,
     environment: &Environment,
     templates: &[SourceFile],
 ) -> Result<Vec<RenderedFile>, RenderErrors> {
-    render(templates, &context(name, environment))
+    let wanted = |file: &&SourceFile| {
+        environment.kubernetes.is_some() || !file.name.starts_with(CLUSTER_FOLDER)
+    };
+    let templates: Vec<_> = templates.iter().filter(wanted).cloned().collect();
+    render(&templates, &context(name, environment))
 }
 
 /// Renders every template but those whose file name starts with `_`, which others include. A file
-/// without `.tera` is taken as it is. Sorted by path.
+/// without `.tera` is taken as it is. Nothing comes of a template that renders to blanks. Sorted by path.
 pub fn render(
     templates: &[SourceFile],
     context: &serde_json::Value,
@@ -59,6 +70,7 @@ pub fn render(
         let text = tera.render(&file.name, &values);
         (*file, text.map_err(|error| RenderError::new(&error, &file.name)))
     });
+    let rendered = rendered.filter(|(_, text)| !text.as_ref().is_ok_and(|t| t.trim().is_empty()));
     let copied = plain.iter().map(|file| (*file, Ok(file.text.clone())));
     for (file, text) in rendered.chain(copied) {
         let path = output_path(&file.name);

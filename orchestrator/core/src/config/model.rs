@@ -3,10 +3,16 @@
 //! These are plain values. How they are read, layered and checked is in the sibling modules;
 //! this one knows neither files nor where a value came from.
 
+mod kubernetes;
+
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use kubernetes::{
+    Autoscale, ComponentOnKubernetes, Egress, Gateway, Ingress, Kubernetes, Storage,
+};
 
 use super::units::{Bytes, Millis};
 use crate::judge::Analysis;
@@ -20,6 +26,9 @@ pub struct Environment {
     /// Where it runs.
     #[serde(default)]
     pub target: TargetKind,
+    /// The cluster that manifests are rendered for; none are without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kubernetes: Option<Kubernetes>,
     /// The edge proxy in front of the components that listen.
     #[serde(default)]
     pub edge: Edge,
@@ -292,6 +301,9 @@ pub struct Component {
     /// Command that migrates its database before traffic is shifted, under a lock.
     #[serde(default)]
     pub migrate: Option<Vec<String>>,
+    /// What it is on a cluster.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub kubernetes: ComponentOnKubernetes,
 }
 
 fn yes() -> bool {

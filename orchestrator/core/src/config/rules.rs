@@ -1,6 +1,8 @@
 //! What the types cannot say: names, addresses, references, and settings that have to agree.
 
 mod component;
+mod images;
+mod kubernetes;
 mod rollout;
 mod routes;
 mod variables;
@@ -41,6 +43,8 @@ pub(super) fn check(
         rules.variables(name, component);
     }
     rules.routes(&environment.components);
+    rules.kubernetes(environment);
+    rules.images(environment);
 }
 
 const NAME_HINT: &str = "lower-case letters, digits and `-`, a letter first, 40 at the most";

@@ -1,5 +1,7 @@
 //! What people see when a configuration is read.
 
+mod images;
+mod kubernetes;
 mod layering;
 mod mistakes;
 mod pitfalls;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::kubernetes;
 use crate::config::model::{Component, Environment};
 use crate::config::service_parameters;
 
@@ -18,6 +19,10 @@ const STOPPING_SECONDS: u64 = 60;
 ///   `secrets` a list of `name`, `source` (`env` or `file`) and `from`, `secret_files` those of them that
 ///   the component can read from a file itself (`NAME_FILE`), and `front` whether it answers `/`;
 /// - `migrating` and `reading_files`: names of the components that migrate, and of those with `secret_files`;
+/// - where there is a `kubernetes:` section, `kubernetes` with its `namespace`, `instance` (of the labels)
+///   and `claim` filled in, `routes` (a list of `name`, `hosts`, and `rules` of `path` and `component`),
+///   and for each component `kubernetes` with every default filled in, `instance` (the name of
+///   its Deployment and Service), `revision` (null unless it is one of several), `config_name` and `secret_name`;
 /// - `stop_seconds`: how long it takes at most to stop all of it;
 /// - `host`: the conventional places on a machine: `binary`, `project` (its folder), `state` (the
 ///   folder of `--state-dir`), `user`, `path` (where programs are looked for). Who knows better replaces
@@ -47,6 +52,7 @@ pub fn context(name: &str, environment: &Environment) -> Value {
         "user": "neuroca-deploy",
         "path": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin",
     });
+    kubernetes::describe(&mut context, name, environment);
     context
 }
 

@@ -22,7 +22,7 @@ fn all_mistakes_of_all_files_come_at_once_in_order() {
     environments/1.yaml:8:11: `components.web.port` must be true or false, not `yes`
     environments/1.yaml:10:15: `components.web.limits.memory`: `1GB` needs a whole number and one of B, KiB, MiB, GiB, TiB, for example `64KiB`
     environments/1.yaml:11:5: unknown key `wibble` in `components.web`
-      hint: known: artifact, command, drain, env, health, hooks, limits, logs, migrate, port, replicas, restart, routes, secrets
+      hint: known: artifact, command, drain, env, health, hooks, kubernetes, limits, logs, migrate, port, replicas, restart, routes, secrets
     ");
 }
 
