@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help build test lint demo prove cluster cluster-down cluster-shell clean
+.PHONY: help build test lint demo prove manifests cluster cluster-down cluster-shell clean
 MAKEFLAGS += --no-print-directory
 
 help: ## Say what can be made
@@ -19,6 +19,9 @@ demo: ## Deploy, change, break and turn back a project on this machine
 
 prove: ## Measure the published figures: AREA=local [FIGURE=n] [FORCE=1] [SEED=n]
 	@AREA="$(AREA)" FIGURE="$(FIGURE)" FORCE="$(FORCE)" SEED="$(SEED)" scripts/prove.sh
+
+manifests: ## Hold the rendered Kubernetes manifests against a real API server, schemas and checkov
+	@tests/cluster/manifests.sh
 
 cluster: ## Bring a real Kubernetes cluster up here, sealed off (root); says where its kubeconfig is
 	@tests/cluster/cluster.sh up sealed
