@@ -72,19 +72,38 @@ pub async fn compare(
     let batch = repository.to_compare(of, BATCH).await?;
     let mut superseded = 0;
     for (tenant, memory) in &batch {
-        let twin = match repository.same_words(tenant, memory).await? {
-            Some(twin) => Some(twin),
-            None => says_the_same(repository, searcher, tenant, memory, now).await?,
-        };
-        // One of this batch may have ended the other meanwhile; it is not current any more then.
-        if let Some(twin) = twin
-            && end_one(repository, tenant, memory, &twin, capacity, now).await?
-        {
-            superseded += 1;
-        }
+        superseded += settle(repository, searcher, tenant, memory, (capacity, now)).await?;
         repository.compared(tenant, memory.id, memory.version, now).await?;
     }
     Ok((batch.len(), superseded))
+}
+
+/// Ends all that says the same as `memory`, or `memory` itself: how many ended. To end one only would leave the
+/// others for good, since what was compared is not compared again.
+async fn settle(
+    repository: &dyn Repository,
+    searcher: &Searcher,
+    tenant: &Tenant,
+    memory: &Memory,
+    (capacity, now): (Capacity, Moment),
+) -> Result<i64, StoreError> {
+    let mut memory = memory.clone();
+    let mut ended = 0;
+    while let Some(twin) = repository.same_words(tenant, &memory).await? {
+        match end_one(repository, tenant, &mut memory, &twin, (capacity, now)).await? {
+            End::Twin => ended += 1,
+            End::Memory => return Ok(ended + 1),
+            End::Neither => return Ok(ended),
+        }
+    }
+    for twin in says_the_same(repository, searcher, tenant, &memory, now).await? {
+        match end_one(repository, tenant, &mut memory, &twin, (capacity, now)).await? {
+            End::Twin => ended += 1,
+            End::Memory => return Ok(ended + 1),
+            End::Neither => {}
+        }
+    }
+    Ok(ended)
 }
 
 async fn says_the_same(
@@ -93,9 +112,17 @@ async fn says_the_same(
     tenant: &Tenant,
     memory: &Memory,
     now: Moment,
-) -> Result<Option<Memory>, StoreError> {
+) -> Result<Vec<Memory>, StoreError> {
     let likely = searcher.like(repository, tenant, memory, now).await?;
-    Ok(likely.into_iter().find(|other| alike(&memory.content, &other.content)))
+    Ok(likely.into_iter().filter(|other| alike(&memory.content, &other.content)).collect())
+}
+
+/// Which of two was superseded.
+enum End {
+    Memory,
+    Twin,
+    /// Another worker or a client was there before.
+    Neither,
 }
 
 /// The longer text stays: it has at least as much in it. Of equals the older one stays, whose id
@@ -103,23 +130,24 @@ async fn says_the_same(
 async fn end_one(
     repository: &dyn Repository,
     tenant: &Tenant,
-    memory: &Memory,
+    memory: &mut Memory,
     twin: &Memory,
-    capacity: Capacity,
-    now: Moment,
-) -> Result<bool, StoreError> {
+    (capacity, now): (Capacity, Moment),
+) -> Result<End, StoreError> {
     let rank = |one: &Memory| (one.content.split_whitespace().count(), std::cmp::Reverse(one.id));
-    let (stays, goes) = if rank(memory) >= rank(twin) { (memory, twin) } else { (twin, memory) };
+    let twin_goes = rank(memory) >= rank(twin);
+    let (stays, goes) = if twin_goes { (&*memory, twin) } else { (twin, &*memory) };
     if !repository.supersede(tenant, goes.id, stays.id, now).await? {
-        return Ok(false);
+        return Ok(End::Neither);
     }
+    let stays_id = stays.id;
     let importance = goes.importance.max(stays.importance);
     let pinned = goes.pinned || stays.pinned;
     if importance != stays.importance || pinned != stays.pinned {
         let change =
             Change { importance: Some(importance), pinned: Some(pinned), ..Change::default() };
         let edit = Edit {
-            id: stays.id,
+            id: stays_id,
             version: None,
             change,
             tier: None,
@@ -127,13 +155,16 @@ async fn end_one(
             now,
             capacity,
         };
-        repository.edit(tenant, edit).await?;
+        let changed = repository.edit(tenant, edit).await?;
+        if let (true, Changed::Done { memory: new, .. }) = (twin_goes, changed) {
+            *memory = *new;
+        }
     }
     // To be told again is to be remembered.
-    let told: [(Uuid, i64); 1] = [(stays.id, 1)];
+    let told: [(Uuid, i64); 1] = [(stays_id, 1)];
     let accesses = told.map(|(id, times)| Access { id, times, at: now });
     repository.touch(tenant, accesses.to_vec()).await?;
-    Ok(true)
+    Ok(if twin_goes { End::Twin } else { End::Memory })
 }
 
 /// All that there is to do for one tenant.

@@ -486,8 +486,17 @@ async fn a_subject_is_handed_out_and_forgotten(repository: &Shared, of: &Tenant)
     assert_eq!(told, [("what ann really said", 1), ("what ann did", 0)]);
     let rest = repository.of_subject(of, "ann", Some(first.id), 10).await.expect("an export");
     assert_eq!(rest.len(), 1);
+    let taken_back = memory("what ann took back", Tier::LongTerm, 0.5);
+    repository.create(of, keyed(&taken_back, "taken back", "print")).await.expect("creates");
+    let done = repository.delete(of, taken_back.id, None, NOW).await.expect("deletes");
+    assert_eq!(done, Deleted::Done);
     let receipt = repository.forget(of, "ann", act("subject.delete")).await.expect("forgets");
     assert_eq!(receipt, Receipt { memories: 2, versions: 1, idempotency_keys: 1 });
+    // A key that knew a hash of what was said would refuse another request.
+    let created = repository.create(of, keyed(&taken_back, "taken back", "another")).await;
+    assert_eq!(created.expect("creates"), new());
+    let done = repository.delete(of, taken_back.id, None, NOW).await.expect("deletes");
+    assert_eq!(done, Deleted::Done);
     assert_eq!(
         repository.forget(of, "ann", act("subject.delete")).await.expect("forgets"),
         Receipt::default()
@@ -543,8 +552,23 @@ async fn the_worthy_go_up_and_duplicates_end(repository: &Shared, of: &Tenant) {
     assert_eq!(late, Changed::Superseded);
     let again = consolidate(&**repository, &Searcher::default(), of, ROOMY, NOW).await;
     assert_eq!(again.expect("consolidates"), Consolidated::default());
+
+    // Whoever has ended a twin goes on to the next one: here each of the first two has one of its own.
+    let told = [
+        "Bob moved to Oslo",
+        "Actually Bob moved to Oslo",
+        "bob moved to OSLO!",
+        "actually, bob moved to oslo",
+    ]
+    .map(|text| memory(text, Tier::LongTerm, 0.5));
+    for memory in &told {
+        repository.create(of, plain(memory)).await.expect("creates");
+    }
+    let done = consolidate(&**repository, &Searcher::default(), of, ROOMY, NOW).await;
+    assert_eq!(done.expect("consolidates"), Consolidated { promoted: 0, superseded: 3 });
+    assert!(ids(repository, of, all()).await.contains(&told[1].id), "it says most");
     let receipt = repository.forget(of, "ann", act("subject.delete")).await.expect("forgets");
-    assert_eq!(receipt.memories, 4, "the superseded go too");
+    assert_eq!(receipt.memories, 8, "the superseded go too");
     clear(repository, of).await;
 }
 

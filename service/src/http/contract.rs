@@ -138,6 +138,12 @@ impl Operation {
         self.answer(200, description, media_type, Some(build::<String>), &[])
     }
 
+    /// Answers with events as they come. Without a schema: some readers of the document take it for that
+    /// of an event, others for that of all of the text.
+    pub(super) fn events(self, description: &'static str) -> Self {
+        self.answer(200, description, "text/event-stream", None, &[])
+    }
+
     fn answer(
         mut self,
         status: u16,
@@ -222,8 +228,11 @@ fn describe(operation: &Operation, generator: &mut SchemaGenerator) -> Value {
         let described = answers
             .entry(answer.status.to_string())
             .or_insert_with(|| json!({ "description": answer.description }));
-        if let Some(schema) = answer.schema {
-            described["content"][answer.media_type] = json!({ "schema": schema(generator) });
+        if !answer.media_type.is_empty() {
+            described["content"][answer.media_type] = match answer.schema {
+                Some(schema) => json!({ "schema": schema(generator) }),
+                None => json!({}),
+            };
         }
         for header in answer.headers {
             described["headers"][*header] = json!({ "schema": { "type": "string" } });

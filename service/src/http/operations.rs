@@ -171,7 +171,7 @@ fn of_finding() -> Vec<Operation> {
         )
         .role(Role::Viewer)
         .query::<events::EventQuery>()
-        .text("text/event-stream", "A stream that ends when the service does."),
+        .events("A stream that ends when the service does."),
     ]
 }
 
@@ -189,7 +189,7 @@ fn of_the_model() -> Vec<Operation> {
         .reads_only()
         .body::<llm::LlmQuery>()
         .json::<llm::Answered>(200, "The answer; as events if `stream` is true.")
-        .text("text/event-stream", words),
+        .events(words),
         Operation::new(
             Method::POST,
             "/v1/llm/conversation",
@@ -200,7 +200,7 @@ fn of_the_model() -> Vec<Operation> {
         .role(Role::Agent)
         .body::<llm::Conversation>()
         .json::<llm::Answered>(200, "The answer; as events unless `stream` is false.")
-        .text("text/event-stream", words),
+        .events(words),
     ]
 }
 

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its part of this")]
 
+pub mod database;
 pub mod model;
 
 use std::io::{BufRead, BufReader, Read, Write};

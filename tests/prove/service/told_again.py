@@ -36,9 +36,10 @@ SEEN = {
     "travelled": ([CITIES, range(1990, 2025)],
                   ["{0} went to {1} in {2}", "{0} visited {1} in {2}", "In {2} {0} travelled to {1}"]),
     "learns": ([TOOLS], ["{0} is learning to play the {1}", "{0} learns to play the {1}", "{0} is learning the {1}"]),
+    "allergic": ([NUTS], ["{0} is allergic to {1}", "{0} has an allergy to {1}", "{0} says they are allergic to {1}"]),
+    "car": ([COLOURS, CARS], ["{0} drives a {1} {2}", "{0} is driving a {1} {2}", "{0}'s car is a {1} {2}"]),
 }
 UNSEEN = {
-    "allergic": ([NUTS], ["{0} is allergic to {1}", "{0} has an allergy to {1}", "{0} says they are allergic to {1}"]),
     "sister": ([NAMES], ["{0} has a sister called {1}", "{0}'s sister is called {1}", "{0}'s sister is named {1}"]),
     "meeting": ([NAMES, DAYS, range(8, 18)],
                 ["{0} meets {1} on {2} at {3}", "{0} is meeting {1} on {2} at {3}",
@@ -47,7 +48,6 @@ UNSEEN = {
                   ["{0} can be reached at extension {1}", "{0}'s extension is {1}", "Reach {0} at extension {1}"]),
     "speaks": ([TONGUES, TONGUES], ["{0} speaks {1} and {2}", "{0} can speak {2} and {1}", "{0} speaks {2} and {1}"]),
     "reads": ([BOOKS], ["{0} is reading {1}", "{0} is currently reading {1}", "{0} reads {1} now"]),
-    "car": ([COLOURS, CARS], ["{0} drives a {1} {2}", "{0} is driving a {1} {2}", "{0}'s car is a {1} {2}"]),
     "plays": ([SPORTS, DAYS], ["{0} plays {1} on {2}s", "On {2}s {0} plays {1}", "Every {2}, {0} plays {1}"]),
     "moves": ([CITIES, CITIES], ["{0} is moving from {1} to {2}", "{0} moves from {1} to {2}"]),
     "never": ([FOODS], ["{0} has never tried {1}", "{0} never tried {1}"]),

@@ -55,6 +55,16 @@ pub(super) async fn forget(
                 .rows_affected()
         };
     }
+    // Of memories that were deleted, evicted or have expired since, nobody can say any more whose they were: what
+    // their keys say of them goes with the subject, whoever it was.
+    sqlx::query(
+        "DELETE FROM idempotency_keys WHERE tenant = $1 AND key IN \
+         (SELECT r.key FROM idempotency_results r WHERE r.tenant = $1 AND NOT EXISTS \
+          (SELECT 1 FROM memories m WHERE m.tenant = r.tenant AND m.id = r.memory_id))",
+    )
+    .bind(tenant.name())
+    .execute(&mut *on)
+    .await?;
     let receipt = Receipt {
         // A fingerprint is a hash of what was said: whoever guesses the text can check it.
         idempotency_keys: remove!(
