@@ -107,7 +107,7 @@ pub fn measure(runs: u32, from: u64) -> Figure {
         title: "False alarms".into(),
         target: format!(
             "a release that is the same as the old one is turned back in at most 1 % of {runs} runs of 30 \
-             minutes with a look every 2 s: at a steady weight, with weight steps and a shared x100 \
+             minutes with looks by default (every second): at a steady weight, with weight steps and a shared x100 \
              incident, with pods that differ (log-odds of errors .3, log-latency .05; 1 and 9 pods)"
         ),
         pass: found.iter().filter(|f| f.held_to_it).all(|f| f.false_alarms.share <= TOLERATED),
