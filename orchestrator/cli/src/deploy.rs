@@ -206,8 +206,7 @@ fn tell(ctx: &Context, plan: &Plan, outcome: &Outcome, spent: u64, noop: bool) {
         let done = ctx.output.out.good(done);
         let mut text = format!("{done} {release} in {took}");
         if !plan.release.components.is_empty() {
-            let scheme = if plan.release.edge.tls.is_some() { "https" } else { "http" };
-            text.push_str(&format!("; {scheme}://{}", plan.release.edge.listen));
+            text.push_str(&format!("; {}", plan.release.address()));
         }
         ctx.output.data(&format!("{text}\n"));
     }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use neuroca_deploy_core::config::Resolved;
-use neuroca_deploy_core::config::model::{Component, Environment};
+use neuroca_deploy_core::config::model::{Component, Environment, Kubernetes, TargetKind};
 use neuroca_deploy_core::digest::Digest;
 use neuroca_deploy_core::release::{ComponentRelease, Release, SecretVersion};
 use neuroca_deploy_engine::ports::Secrets;
@@ -14,7 +14,7 @@ use crate::project::{ArtifactEntry, Project};
 use crate::site::Site;
 
 /// The release that the files ask for.
-pub fn desired(
+pub async fn desired(
     project: &Project,
     site: &Site,
     mut resolved: Resolved,
@@ -25,19 +25,24 @@ pub fn desired(
         Some(version) => use_artifacts_of(project, &mut resolved.environment, version)?,
         None => BTreeMap::new(),
     };
-    let secrets = site.secrets(project)?;
+    let kubernetes = on_kubernetes(site, &mut resolved.environment);
+    let secrets = secrets_of(site, project, &resolved.environment).await?;
     let mut digests: BTreeMap<String, Digest> = BTreeMap::new();
     let mut components = BTreeMap::new();
     let mut problems = Vec::new();
     for (name, spec) in resolved.environment.components {
-        Site::check_program(project, &name, &spec)?;
-        let artifact = match digests.get(&spec.artifact) {
+        site.check_program(project, &name, &spec)?;
+        let source = spec.kubernetes.image.as_ref().unwrap_or(&spec.artifact).clone();
+        let artifact = match digests.get(&source) {
             Some(known) => known.clone(),
-            None => site.digest(project, &name, &spec.artifact)?,
+            None => site.digest(project, &name, &spec)?,
         };
-        digests.insert(spec.artifact.clone(), artifact.clone());
+        digests.insert(source, artifact.clone());
         check_digest(named.get(&name), &artifact, &name)?;
-        let secrets = secret_versions(&name, &spec, secrets.as_ref(), &mut problems);
+        let secrets = match &secrets {
+            Some(source) => secret_versions(&name, &spec, source.as_ref(), &mut problems),
+            None => BTreeMap::new(),
+        };
         components.insert(name, ComponentRelease { artifact, spec, secrets, restarted: None });
     }
     if !problems.is_empty() {
@@ -52,6 +57,7 @@ pub fn desired(
         edge: resolved.environment.edge,
         rollout: resolved.environment.rollout,
         retention: resolved.environment.retention,
+        kubernetes,
         rendered: documents
             .into_iter()
             .map(|d| (d.path, Digest::of_bytes(d.text.as_bytes())))
@@ -78,13 +84,43 @@ fn use_artifacts_of(
         };
         if entry.path().contains("://") {
             return Err(Failure::usage(format!(
-                "artifacts/{version}.yaml: `{name}` is a URL, and the local target takes files"
+                "artifacts/{version}.yaml: `{name}` is a URL, and the target takes files or images"
             ))
             .hint("download it, and give its path and its digest"));
         }
-        component.artifact = entry.path().to_string();
+        match environment.target {
+            TargetKind::Local => component.artifact = entry.path().to_string(),
+            TargetKind::Kubernetes => component.kubernetes.image = Some(entry.image()),
+        }
     }
     Ok(named)
+}
+
+/// The settings that the release needs of its cluster; what one machine is not told is taken out.
+fn on_kubernetes(site: &Site, environment: &mut Environment) -> Option<Kubernetes> {
+    if environment.target == TargetKind::Local {
+        for component in environment.components.values_mut() {
+            component.kubernetes = Default::default();
+        }
+        return None;
+    }
+    let settings = environment.kubernetes.clone().unwrap_or_default();
+    let namespace = settings.namespace_of(&environment.project, &site.environment);
+    // The context is how this machine reaches the cluster, and no part of what is deployed.
+    Some(Kubernetes { context: None, namespace: Some(namespace), ..settings })
+}
+
+/// Where secrets come from. A cluster is not asked for the key to what there is none of.
+async fn secrets_of(
+    site: &Site,
+    project: &Project,
+    environment: &Environment,
+) -> Result<Option<Box<dyn Secrets>>> {
+    let any = environment.components.values().any(|component| !component.secrets.is_empty());
+    Ok(match any || environment.target == TargetKind::Local {
+        true => Some(site.secrets(project).await?),
+        false => None,
+    })
 }
 
 fn check_digest(entry: Option<&ArtifactEntry>, found: &Digest, component: &str) -> Result<()> {

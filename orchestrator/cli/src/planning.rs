@@ -59,7 +59,7 @@ pub async fn from_files(
 ) -> Result<Plan> {
     let resolved = project.resolve(&site.environment, &selection.sets)?;
     let origins = resolved.origins.clone();
-    let wanted = desired(project, site, resolved, selection.release.as_deref())?;
+    let wanted = desired(project, site, resolved, selection.release.as_deref()).await?;
     let found = in_force(store, &site.environment).await?;
     let version = selection.release.clone();
     let origin = |path: &str| match &version {
@@ -126,13 +126,18 @@ pub async fn fresh(plan: &Plan, store: &dyn StateStore) -> Result<()> {
 
 /// Refuses a plan whose artifacts or secrets are not those of this machine any more, where the
 /// target does not have them already.
-pub fn same_sources(plan: &Plan, project: &Project, site: &Site) -> Result<()> {
-    let secrets = site.secrets(project)?;
+pub async fn same_sources(plan: &Plan, project: &Project, site: &Site) -> Result<()> {
+    let without = plan.release.components.values().all(|component| component.secrets.is_empty());
+    // A cluster is not asked for the key to what there is none of.
+    let secrets = match without && site.as_kubernetes().is_some() {
+        true => None,
+        false => Some(site.secrets(project).await?),
+    };
     for m in plan.rollout.moves.iter().filter(|m| m.is_new()) {
         let Some(component) = plan.release.components.get(&m.component) else { continue };
         let name = &m.component;
         if !site.has_artifact(&component.artifact)? {
-            let found = site.digest(project, name, &component.spec.artifact)?;
+            let found = site.digest(project, name, &component.spec)?;
             if found != component.artifact {
                 let what = format!(
                     "the plan is stale: the artifact of `{name}`, {}, has changed since it was made ({} → {})",
@@ -144,12 +149,12 @@ pub fn same_sources(plan: &Plan, project: &Project, site: &Site) -> Result<()> {
             }
         }
         for (variable, planned) in &component.secrets {
-            if site.has_secret(&plan.rollout.release, &planned.version)? {
+            if site.has_secret(&plan.rollout.release, &planned.version).await? {
                 continue;
             }
             // What cannot be read here may have been sealed before; the target says so if not.
-            match secrets.version(&planned.reference) {
-                Ok(version) if version != planned.version => {
+            match secrets.as_ref().map(|source| source.version(&planned.reference)) {
+                Some(Ok(version)) if version != planned.version => {
                     let what = format!(
                         "the plan is stale: the secret {variable} of `{name}` ({}) has changed since it was made",
                         planned.reference

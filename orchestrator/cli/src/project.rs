@@ -47,6 +47,16 @@ impl ArtifactEntry {
         }
     }
 
+    /// The image that it is on a cluster, pinned by its digest where that is given whole.
+    pub fn image(&self) -> String {
+        match self.digest() {
+            Some(digest) if digest.len() == 64 && !self.path().contains('@') => {
+                format!("{}@sha256:{}", self.path(), digest.to_lowercase())
+            }
+            _ => self.path().to_string(),
+        }
+    }
+
     pub fn digest(&self) -> Option<&str> {
         match self {
             Self::Path(_) => None,

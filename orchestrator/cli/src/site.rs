@@ -1,34 +1,36 @@
-//! One environment of one project on this machine: where its state lies, and the adapter behind it.
+//! One environment of one project: where its things lie here, and the adapter behind it.
 //!
-//! The only file that names an adapter. A target of another kind is another arm here.
+//! The only file that names adapters. A target of another kind is another arm here, and a file below.
 
-use std::cell::OnceCell;
+mod kubernetes;
+mod local;
+mod place;
+
 use std::fs::OpenOptions;
+use std::ops::Deref;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use neuroca_deploy_core::config::model::{Component, TargetKind};
+use neuroca_deploy_core::config::model::{Component, Environment, TargetKind};
 use neuroca_deploy_core::digest::Digest;
 use neuroca_deploy_core::judge::Analysis;
 use neuroca_deploy_core::observed::Observed;
+use neuroca_deploy_core::plan::Plan;
 use neuroca_deploy_core::release::ReleaseId;
 use neuroca_deploy_engine::ports::{Clock, Metrics, Secrets, StateStore, Target};
-use neuroca_deploy_local::artifacts::{check_program, digest_artifact, source, stored};
-use neuroca_deploy_local::control::{self, ControlError};
-use neuroca_deploy_local::logs;
-pub use neuroca_deploy_local::logs::{Follower as LogFollower, LogSource as Log};
-use neuroca_deploy_local::secrets::{Key, SecretSource};
-use neuroca_deploy_local::{LocalMetrics, LocalTarget, StateDir, Store};
-use neuroca_deploy_prometheus::PrometheusMetrics;
 
 use crate::context::Context;
-use crate::error::{Exit, Failure, Result};
+use crate::error::{Failure, Result};
 use crate::project::Project;
+
+pub use kubernetes::KubernetesSite;
+pub use local::{LocalSite, Log, LogFollower};
+pub use place::{Place, own_binary};
 
 /// Tells a process that nobody sees its terminal, and that it is the one that stays.
 const DETACHED: &str = "NEUROCA_DEPLOY_DETACHED";
@@ -38,62 +40,176 @@ pub fn is_detached() -> bool {
     std::env::var_os(DETACHED).is_some()
 }
 
-/// An environment and its place.
+/// What commands need of a target beyond the engine's ports.
+#[async_trait(?Send)]
+pub trait Adapter {
+    /// The local target's own, for the commands that are about processes.
+    fn as_local(&self) -> Option<&LocalSite> {
+        None
+    }
+
+    /// The cluster's own.
+    fn as_kubernetes(&self) -> Option<&KubernetesSite> {
+        None
+    }
+
+    /// Releases, journal, lock and intents.
+    fn store(&self) -> Result<Arc<dyn StateStore>>;
+
+    /// Reads references, and tells the versions of what is behind them.
+    async fn secrets(&self, project: &Project) -> Result<Box<dyn Secrets>>;
+
+    /// Refuses a component whose program cannot run there.
+    fn check_program(&self, project: &Project, name: &str, component: &Component) -> Result<()>;
+
+    /// The digest that a component's artifact has now.
+    fn digest(&self, project: &Project, component: &str, spec: &Component) -> Result<Digest>;
+
+    /// Whether the target has the secret in this version, for this release or for that in force.
+    async fn has_secret(&self, release: &ReleaseId, version: &str) -> Result<bool>;
+
+    /// Refuses what is not urgent while there is no room for it.
+    fn has_room(&self) -> Result<()>;
+
+    /// Whether the target has the artifact already.
+    fn has_artifact(&self, digest: &Digest) -> Result<bool>;
+
+    /// Takes the lock from whoever holds it.
+    async fn break_lock(&self) -> Result<()>;
+
+    /// Makes what has to be there before anything is deployed.
+    async fn ensure_running(&self) -> Result<()>;
+
+    fn is_running(&self) -> Result<bool>;
+
+    /// Stops what is left. True when there was anything.
+    async fn stop_everything(&self) -> Result<bool>;
+
+    /// Removes history, records and the components' data.
+    async fn purge(&self) -> Result<()>;
+
+    /// Where history and data are, for people.
+    fn whereabouts(&self) -> String;
+
+    /// The engine's target.
+    fn target(&self, project: &Project) -> Result<Box<dyn Target>>;
+
+    /// Where the counts come from that a judge is fed.
+    fn metrics(&self, project: &Project, analysis: &Analysis) -> Result<Box<dyn Metrics>>;
+
+    /// What is there now; starts nothing.
+    async fn observe(&self, project: &Project) -> Result<Observed>;
+}
+
+/// An environment, its place and its adapter.
 pub struct Site {
+    place: Place,
+    adapter: Box<dyn Adapter>,
     pub project: String,
     pub environment: String,
-    /// The state folder.
+    /// The folder for what lies on this machine.
     pub dir: PathBuf,
-    /// The folder that holds the state of all environments.
+    /// The folder that holds those of all environments.
     pub root: PathBuf,
-    /// The file with the key that seals secrets.
-    pub key: PathBuf,
-    store: OnceCell<Arc<Store>>,
+}
+
+impl Deref for Site {
+    type Target = dyn Adapter;
+
+    fn deref(&self) -> &Self::Target {
+        self.adapter.as_ref()
+    }
 }
 
 impl Site {
-    pub fn new(ctx: &Context, project: &str, environment: &str) -> Result<Self> {
-        let root = state_root(ctx)?;
-        Ok(Self {
-            project: project.to_string(),
-            environment: environment.to_string(),
-            dir: root.join(project).join(environment),
-            root,
-            key: key_file()?,
-            store: OnceCell::new(),
-        })
+    fn with(place: Place, adapter: impl Adapter + 'static) -> Self {
+        Self {
+            adapter: Box::new(adapter),
+            project: place.project.clone(),
+            environment: place.environment.clone(),
+            dir: place.dir.clone(),
+            root: place.root.clone(),
+            place,
+        }
+    }
+
+    fn local_at(place: Place) -> Self {
+        Self::with(place.clone(), LocalSite::new(place))
+    }
+
+    fn kubernetes_at(place: Place, site: KubernetesSite) -> Self {
+        Self::with(place, site)
     }
 
     /// The environment as its files name it; they have to be in order.
     pub fn of_files(ctx: &Context, environment: &str, sets: &[String]) -> Result<Self> {
         let resolved = ctx.project.resolve(environment, sets)?.environment;
-        match resolved.target {
-            TargetKind::Local => Self::new(ctx, &resolved.project, environment),
-        }
+        Self::of_model(ctx, environment, &resolved)
     }
 
-    /// The environment by its state; files are looked at for the project's name alone, and may have
-    /// errors or be absent.
+    /// The environment of this name with these settings.
+    pub fn of_model(ctx: &Context, environment: &str, model: &Environment) -> Result<Self> {
+        let place = Place::new(ctx, &model.project, environment)?;
+        Ok(match model.target {
+            TargetKind::Local => Self::local_at(place),
+            TargetKind::Kubernetes => {
+                let settings = model.kubernetes.clone().unwrap_or_default();
+                let site = KubernetesSite::new(&place, &settings);
+                Self::kubernetes_at(place, site)
+            }
+        })
+    }
+
+    /// The environment that a saved plan is for. Which context leads to its cluster is this machine's affair.
+    pub fn of_plan(ctx: &Context, plan: &Plan) -> Result<Self> {
+        let place = Place::new(ctx, &plan.project, &plan.environment)?;
+        let Some(planned) = &plan.release.kubernetes else { return Ok(Self::local_at(place)) };
+        let mut settings = planned.clone();
+        let files = ctx.project.resolve(&plan.environment, &[]).ok();
+        let here = files.and_then(|resolved| resolved.environment.kubernetes);
+        settings.context = match here {
+            Some(here) => here.context,
+            None => KubernetesSite::remembered(&place).and_then(|known| known.context),
+        };
+        let site = KubernetesSite::new(&place, &settings);
+        Ok(Self::kubernetes_at(place, site))
+    }
+
+    /// The environment by its state; files are looked at for project and target alone, and may have errors or
+    /// be absent.
     pub fn of_state(ctx: &Context, environment: &str) -> Result<Self> {
+        if let Ok(resolved) = ctx.project.resolve(environment, &[])
+            && resolved.environment.target == TargetKind::Kubernetes
+        {
+            return Self::of_model(ctx, environment, &resolved.environment);
+        }
         if let Some(project) = ctx.project.name_for(environment) {
-            let site = Self::new(ctx, &project, environment)?;
-            if !site.exists() {
+            let place = Place::new(ctx, &project, environment)?;
+            // The files have errors, or speak of another target than the one that was deployed to.
+            let deployed_to = KubernetesSite::remembered(&place);
+            if let Some(settings) = deployed_to.filter(|_| !LocalSite::is_at(&place.dir)) {
+                let site = KubernetesSite::new(&place, &settings);
+                return Ok(Self::kubernetes_at(place, site));
+            }
+            if !LocalSite::is_at(&place.dir) {
                 // A misspelt name is no environment in which nothing happened yet.
                 ctx.project.known(environment)?;
             }
-            return Ok(site);
+            return Ok(Self::local_at(place));
         }
-        let root = state_root(ctx)?;
-        let mut found: Vec<String> = std::fs::read_dir(&root)
-            .map(|entries| entries.flatten().collect::<Vec<_>>())
-            .unwrap_or_default()
-            .into_iter()
-            .filter(|entry| entry.path().join(environment).join("state.db").is_file())
-            .map(|entry| entry.file_name().to_string_lossy().into_owned())
-            .collect();
-        found.sort();
+        let is_one = |dir: &std::path::Path| LocalSite::is_at(dir) || KubernetesSite::is_at(dir);
+        let (root, found) = place::projects_with(ctx, environment, is_one)?;
         match found.as_slice() {
-            [project] => Self::new(ctx, project, environment),
+            [project] => {
+                let place = Place::new(ctx, project, environment)?;
+                Ok(match KubernetesSite::remembered(&place) {
+                    Some(settings) if !LocalSite::is_at(&place.dir) => {
+                        let site = KubernetesSite::new(&place, &settings);
+                        Self::kubernetes_at(place, site)
+                    }
+                    _ => Self::local_at(place),
+                })
+            }
             [] => Err(Failure::usage(format!(
                 "there is no environment `{environment}`: no project files here, and no state in {}",
                 root.display()
@@ -107,202 +223,21 @@ impl Site {
         }
     }
 
-    /// Whether anything was ever done here.
-    pub fn exists(&self) -> bool {
-        self.dir.join("state.db").is_file()
-    }
-
-    pub fn state(&self) -> Result<StateDir> {
-        StateDir::create(&self.dir)
-            .map_err(|e| Failure::split(Exit::Failed, "state", &e.to_string()))
-    }
-
-    /// Releases, journal, lock and intents.
-    pub fn store(&self) -> Result<Arc<dyn StateStore>> {
-        Ok(self.database()?)
-    }
-
-    fn database(&self) -> Result<Arc<Store>> {
-        if let Some(open) = self.store.get() {
-            return Ok(open.clone());
-        }
-        let open =
-            Store::open(&self.state()?).map_err(|e| Failure::of_store(e, &self.environment))?;
-        Ok(self.store.get_or_init(|| Arc::new(open)).clone())
-    }
-
-    pub fn secrets(&self, project: &Project) -> Result<Box<dyn Secrets>> {
-        let key = Key::open_or_make(&self.key, &self.root)
-            .map_err(|e| Failure::split(Exit::Failed, "key", &e.to_string()))?;
-        Ok(Box::new(SecretSource::new(&project.dir, key)))
-    }
-
-    /// Tries whether state can be written.
-    pub fn try_writing(&self) -> Result<()> {
-        self.database()?.try_writing().map_err(|e| Failure::of_store(e, &self.environment))
-    }
-
-    /// Takes the lock from whoever holds it.
-    pub fn break_lock(&self) -> Result<()> {
-        let broken = self.database()?.break_lock();
-        broken.map(drop).map_err(|e| Failure::of_store(e, &self.environment))
-    }
-
-    /// Where a component's artifact is; refuses one that is not there.
-    pub fn find_artifact(project: &Project, component: &str, artifact: &str) -> Result<PathBuf> {
-        source(&project.dir, artifact, &own_binary()?).map_err(|e| {
-            Failure::split(Exit::Failed, "artifact", &format!("component `{component}`: {e}"))
+    /// The local target, for commands that are about its processes.
+    pub fn local(&self) -> Result<&LocalSite> {
+        self.as_local().ok_or_else(|| {
+            Failure::usage(format!("{} does not run on this machine", self.environment)).hint(
+                format!(
+                    "its target is another one; see it with: neuroca-deploy status {}",
+                    self.environment
+                ),
+            )
         })
     }
 
-    /// Refuses a component whose program cannot run here.
-    pub fn check_program(project: &Project, name: &str, component: &Component) -> Result<()> {
-        let commands = std::iter::once(&component.command).chain(&component.migrate);
-        for command in commands {
-            check_program(&project.dir, &component.artifact, &own_binary()?, command).map_err(
-                |e| Failure::split(Exit::Failed, "artifact", &format!("component `{name}`: {e}")),
-            )?;
-        }
-        Ok(())
-    }
-
-    /// The digest that a component's artifact has now.
-    pub fn digest(&self, project: &Project, component: &str, artifact: &str) -> Result<Digest> {
-        let cache = self.database()?;
-        digest_artifact(&project.dir, artifact, &own_binary()?, cache.as_ref()).map_err(|e| {
-            Failure::split(Exit::Failed, "artifact", &format!("component `{component}`: {e}"))
-        })
-    }
-
-    /// Whether the target has the secret in this version sealed, for this release or for that in force.
-    pub fn has_secret(&self, release: &ReleaseId, version: &str) -> Result<bool> {
-        let found = self.database()?.has_sealed(release, version);
-        found.map_err(|e| Failure::of_store(e, &self.environment))
-    }
-
-    /// Refuses what is not urgent while the disk is full.
-    pub fn has_room(&self) -> Result<()> {
-        let state = self.state()?;
-        if state.has_room() {
-            return Ok(());
-        }
-        let free = state.free().unwrap_or(0) / 1024;
-        let what = format!("the disk is full: {free} KiB are free in {}", self.dir.display());
-        let mut hint = "make room, then run the same command again".to_string();
-        if state.has_reserve() {
-            let meanwhile =
-                format!("; meanwhile `neuroca-deploy rollback {}` works", self.environment);
-            hint.push_str(&meanwhile);
-        }
-        Err(Failure::new(Exit::Failed, "disk_full", what).hint(hint))
-    }
-
-    /// Whether the target has the artifact already.
-    pub fn has_artifact(&self, digest: &Digest) -> Result<bool> {
-        Ok(stored(&self.state()?, digest).is_dir())
-    }
-}
-
-/// What runs on the target.
-impl Site {
-    /// Starts the processes that are to be there and are not.
-    pub async fn ensure_running(&self) -> Result<()> {
-        let (state, exe) = (self.state()?, own_binary()?);
-        self.apart(move || control::ensure_running(&state, &exe)).await
-    }
-
-    pub fn is_running(&self) -> Result<bool> {
-        Ok(control::is_running(&self.state()?))
-    }
-
-    pub fn processes(&self) -> Result<control::KeeperStatus> {
-        control::status(&self.state()?).map_err(|e| self.of_control(&e))
-    }
-
-    /// Replaces the processes by this program, without dropping a connection.
-    pub async fn upgrade(&self) -> Result<control::KeeperStatus> {
-        let (state, exe) = (self.state()?, own_binary()?);
-        self.apart(move || control::upgrade(&state, &exe)).await
-    }
-
-    /// Drains and stops everything. True when there was anything.
-    pub async fn stop_everything(&self) -> Result<bool> {
-        let (state, exe) = (self.state()?, own_binary()?);
-        self.apart(move || control::stop(&state, &exe)).await
-    }
-
-    /// Waits in a thread: the adapter's control is synchronous, and a person may interrupt.
-    async fn apart<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> std::result::Result<T, ControlError> + Send + 'static,
-    ) -> Result<T> {
-        tokio::task::spawn_blocking(work)
-            .await
-            .map_err(|e| Failure::failed(e.to_string()))?
-            .map_err(|e| self.of_control(&e))
-    }
-
-    fn of_control(&self, error: &ControlError) -> Failure {
-        let hint = format!("look for the cause with: neuroca-deploy doctor {}", self.environment);
-        Failure::split(Exit::Failed, "processes", &error.to_string()).or_hint(|| hint)
-    }
-
-    /// The engine's target.
-    pub fn target(&self, project: &Project) -> Result<Box<dyn Target>> {
-        Ok(Box::new(self.local(project)?))
-    }
-
-    /// Where relative paths begin. A rollback from elsewhere must not move the project: its
-    /// certificates lie there.
-    fn project_dir(&self, project: &Project) -> Result<PathBuf> {
-        let known = self.database()?.setting("project").ok().flatten().map(PathBuf::from);
-        Ok(match known {
-            Some(known) if !project.exists() => known,
-            _ => project.dir.clone(),
-        })
-    }
-
-    fn local(&self, project: &Project) -> Result<LocalTarget> {
-        let dir = self.project_dir(project)?;
-        LocalTarget::open(&self.state()?, &dir, &own_binary()?, &self.key)
-            .map_err(|e| Failure::split(Exit::Failed, "target", &e.to_string()))
-    }
-
-    /// Where the counts come from that a judge is fed.
-    pub fn metrics(&self, project: &Project, analysis: &Analysis) -> Result<Box<dyn Metrics>> {
-        let Some(prometheus) = &analysis.prometheus else {
-            return Ok(Box::new(LocalMetrics::new(&self.state()?, analysis.interval.0)));
-        };
-        let metrics = PrometheusMetrics::new(prometheus, &self.project_dir(project)?)
-            .map_err(|e| Failure::split(Exit::Usage, "metrics", &e.to_string()))?;
-        Ok(Box::new(metrics))
-    }
-
-    /// What is there now; starts nothing.
-    pub async fn observe(&self, project: &Project) -> Result<Observed> {
-        if !self.is_running()? {
-            return Err(Failure::failed(format!(
-                "the supervisor of {}/{} is not running",
-                self.project, self.environment
-            )));
-        }
-        let seen = self.local(project)?.observe().await;
-        seen.map_err(|e| Failure::of_target(&e, &self.environment))
-    }
-
-    /// The components' logs, those written last at the end.
-    pub fn logs(&self, component: Option<&str>) -> Result<Vec<Log>> {
-        logs::sources(&self.state()?, component).map_err(|e| {
-            Failure::failed(format!("cannot list the logs in {}: {e}", self.dir.display()))
-        })
-    }
-
-    pub fn log_lines(&self, log: &Log, count: usize) -> Result<Vec<String>> {
-        logs::tail(&log.file, count).map_err(|e| cannot_read(log, &e))
-    }
-
-    pub fn follow_log(&self, log: &Log, from_end: bool) -> Result<LogFollower> {
-        LogFollower::new(&log.file, from_end).map_err(|e| cannot_read(log, &e))
+    /// The folder for what lies on this machine, made if need be.
+    pub fn state(&self) -> Result<neuroca_deploy_local::StateDir> {
+        self.place.state()
     }
 
     /// Starts this program with these words so that it outlives the terminal; gives the file that it writes to.
@@ -339,51 +274,6 @@ impl Site {
             .map_err(|e| Failure::failed(format!("cannot start a process that goes on: {e}")))?;
         Ok(log)
     }
-}
-
-fn cannot_read(log: &Log, error: &std::io::Error) -> Failure {
-    Failure::failed(format!("cannot read {}: {error}", log.file.display()))
-}
-
-/// This program; also after it was replaced by a newer one.
-pub fn own_binary() -> Result<PathBuf> {
-    std::env::current_exe()
-        .map_err(|e| Failure::failed(format!("cannot find out where this program is: {e}")))
-}
-
-fn state_root(ctx: &Context) -> Result<PathBuf> {
-    if let Some(dir) = &ctx.state_dir {
-        return std::path::absolute(dir)
-            .map_err(|e| Failure::usage(format!("--state-dir {}: {e}", dir.display())));
-    }
-    let is_root = rustix::process::geteuid().is_root();
-    match set_variable("XDG_STATE_HOME") {
-        Some(state) => Ok(Path::new(&state).join("neuroca-deploy")),
-        None if is_root => Ok("/var/lib/neuroca-deploy".into()),
-        None => Ok(home()?.join(".local/state/neuroca-deploy")),
-    }
-}
-
-fn key_file() -> Result<PathBuf> {
-    let config = match set_variable("XDG_CONFIG_HOME") {
-        Some(config) => PathBuf::from(config),
-        None => home()?.join(".config"),
-    };
-    Ok(config.join("neuroca-deploy/key"))
-}
-
-fn home() -> Result<PathBuf> {
-    match set_variable("HOME") {
-        Some(home) => Ok(home.into()),
-        // Services of the system are started without it.
-        None if rustix::process::geteuid().is_root() => Ok("/root".into()),
-        None => Err(Failure::usage("HOME is not set, so there is no place for state and key")
-            .hint("set HOME, or XDG_STATE_HOME and XDG_CONFIG_HOME")),
-    }
-}
-
-fn set_variable(name: &str) -> Option<std::ffi::OsString> {
-    std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
 /// The clock of this process; see `when::now_ms`.

@@ -109,15 +109,17 @@ fn imports_run_one_way() {
     let core = "neuroca-deploy-core";
     let engine = "neuroca-deploy-engine";
     let edge = "neuroca-deploy-edge";
+    let kubernetes = "neuroca-deploy-kubernetes";
     let local = "neuroca-deploy-local";
     let prometheus = "neuroca-deploy-prometheus";
     let may_use: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::from([
         (core, BTreeSet::new()),
         (edge, BTreeSet::new()),
         (engine, BTreeSet::from([core])),
+        (kubernetes, BTreeSet::from([core, engine])),
         (local, BTreeSet::from([core, engine, edge])),
         (prometheus, BTreeSet::from([core, engine])),
-        ("neuroca-deploy", BTreeSet::from([core, engine, edge, local, prometheus])),
+        ("neuroca-deploy", BTreeSet::from([core, engine, edge, kubernetes, local, prometheus])),
         ("neuroca-service", BTreeSet::new()),
     ]);
     let metadata =

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::model::{Component, Edge, Retention, RolloutPolicy};
+use crate::config::model::{Component, Edge, Kubernetes, Retention, RolloutPolicy};
 use crate::digest::Digest;
 pub use crate::id::{ReleaseId, RevisionId};
 
@@ -23,6 +23,9 @@ pub struct Release {
     pub edge: Edge,
     pub rollout: RolloutPolicy,
     pub retention: Retention,
+    /// The cluster's settings without whose kubeconfig context; absent on other targets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kubernetes: Option<Kubernetes>,
     /// Rendered documents by path.
     pub rendered: BTreeMap<String, Digest>,
 }
@@ -54,6 +57,22 @@ impl Release {
         ReleaseId(format!("r-{}", Digest::of(self).short(12)))
     }
 
+    /// Where clients reach it, for people.
+    pub fn address(&self) -> String {
+        let gateway = self.kubernetes.as_ref().and_then(|settings| settings.gateway.as_ref());
+        match (&self.kubernetes, gateway) {
+            (None, _) => {
+                let scheme = if self.edge.tls.is_some() { "https" } else { "http" };
+                format!("{scheme}://{}", self.edge.listen)
+            }
+            (Some(_), Some(gateway)) => match gateway.hosts.first() {
+                Some(host) => format!("{host}, by the Gateway {}", gateway.name),
+                None => format!("by the Gateway {}", gateway.name),
+            },
+            (Some(_), None) => "nothing listens".into(),
+        }
+    }
+
     /// The revision that `component` runs in this release.
     pub fn revision(&self, component: &str) -> Option<RevisionId> {
         self.components.get(component).map(|c| c.revision(component))
@@ -70,6 +89,16 @@ impl ComponentRelease {
             (&spec.command, spec.port, &spec.env, &self.secrets, &self.restarted),
             (&spec.health, &spec.limits, &spec.logs, &spec.restart),
         );
-        RevisionId(format!("{name}-{}", Digest::of(&identity).short(10)))
+        // Nothing is added where nothing is said, so that revisions of other targets keep their names.
+        let digest = match spec.kubernetes == Default::default() {
+            true => Digest::of(&identity),
+            false => Digest::of(&(
+                &identity,
+                &spec.kubernetes.image,
+                &spec.kubernetes.cpu,
+                &spec.kubernetes.memory,
+            )),
+        };
+        RevisionId(format!("{name}-{}", digest.short(10)))
     }
 }

@@ -3,6 +3,8 @@
 //! It knows the ports and nothing behind them; what to do next is decided by the rollout machine
 //! in `core`, which it feeds with what it observes.
 
+#[cfg(feature = "contract")]
+pub mod contract;
 mod driver;
 mod error;
 pub mod ports;

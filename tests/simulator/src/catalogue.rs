@@ -200,6 +200,7 @@ fn release(made: Made) -> Release {
         edge: Edge::default(),
         rollout,
         retention: Retention::default(),
+        kubernetes: None,
         rendered: BTreeMap::new(),
     }
 }

@@ -1,7 +1,7 @@
 //! The binary `specimen`: reads variables, listens on `$PORT`, serves.
 
 use std::io::Write;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -15,9 +15,12 @@ use tokio::signal::unix::{SignalKind, signal};
 #[derive(Parser)]
 #[command(name = "specimen", version)]
 struct Arguments {
-    /// Where to listen, on 127.0.0.1
+    /// The port to listen on
     #[arg(long, env = "PORT")]
     port: u16,
+    /// The address to listen on
+    #[arg(long, env = "SPECIMEN_HOST", default_value = "127.0.0.1")]
+    host: IpAddr,
     /// Paths that begin so are probes: answered at once, never by a fault
     #[arg(long, env = "SPECIMEN_HEALTH", default_value = "/health")]
     health: String,
@@ -114,7 +117,7 @@ fn main() -> ExitCode {
 }
 
 async fn run(arguments: &Arguments) -> Result<(), String> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, arguments.port))
+    let listener = TcpListener::bind((arguments.host, arguments.port))
         .await
         .map_err(|error| format!("cannot listen on port {}: {error}", arguments.port))?;
     let mut terminate = signal(SignalKind::terminate())

@@ -63,7 +63,7 @@ impl Apply {
                         .hint(format!("neuroca-deploy apply --plan {}", file.display())));
                     }
                     same_project(ctx, &plan, file)?;
-                    let site = Site::new(ctx, &plan.project, &plan.environment)?;
+                    let site = Site::of_plan(ctx, &plan)?;
                     let command = format!("neuroca-deploy apply --plan {}", file.display());
                     self.saved(ctx, &site, plan, &command).await
                 }
@@ -104,7 +104,7 @@ impl Apply {
         if !resumes {
             planning::fresh(&plan, store).await?;
         }
-        planning::same_sources(&plan, &ctx.project, site)?;
+        planning::same_sources(&plan, &ctx.project, site).await?;
         self.approved_and_done(ctx, site, store, &plan, command).await
     }
 

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::context::Context;
 use crate::deploy::{Deploying, Deployment, deploy, detach};
-use crate::error::{Exit, Failure, Result};
+use crate::error::{Exit, Result};
 use crate::intents::{leave, running, until_ended};
 use crate::planning::{in_force, towards};
 use crate::site::Site;
@@ -41,7 +41,7 @@ impl Destroy {
             if self.purge {
                 let question = format!(
                     "Remove {} with history, artifacts, logs and the components' data?",
-                    site.dir.display()
+                    site.whereabouts()
                 );
                 ctx.confirm(self.flags.auto_approve, &question, &format!("{command} --purge"))?;
             }
@@ -81,15 +81,12 @@ impl Destroy {
             }
             site.stop_everything().await?;
             if self.purge {
-                std::fs::remove_dir_all(&site.dir).map_err(|e| {
-                    Failure::failed(format!("cannot remove {}: {e}", site.dir.display()))
-                        .hint("everything has stopped; remove the folder by hand")
-                })?;
+                site.purge().await?;
             }
             if ctx.output.json {
                 ctx.output.event("destroyed", json!({ "purged": self.purge }));
             } else if !self.purge {
-                ctx.output.note(&format!("history and data stay in {}", site.dir.display()));
+                ctx.output.note(&format!("history and data stay in {}", site.whereabouts()));
             }
             Ok(Exit::Done)
         })

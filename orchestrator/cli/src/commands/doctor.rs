@@ -1,16 +1,19 @@
 //! `doctor`: the usual causes of trouble, looked for one by one.
 
+mod cluster;
+
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 
 use clap::Args;
 use neuroca_deploy_core::config::model::Environment;
+use neuroca_deploy_engine::ports::Secrets;
 use serde::Serialize;
 use serde_json::json;
 
 use crate::context::Context;
 use crate::error::{Exit, Failure, Result};
-use crate::site::Site;
+use crate::site::{Adapter, LocalSite, Site};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -175,31 +178,39 @@ fn examine(ctx: &Context, environment: &str, checks: &mut Checks) {
         }
         Err(failure) => return checks.failure("files", &failure),
     };
-    let site = match Site::new(ctx, &resolved.project, environment) {
+    let site = match Site::of_model(ctx, environment, &resolved) {
         Ok(site) => site,
         Err(failure) => return checks.failure("state", &failure),
     };
+    if let Some(cluster) = site.as_kubernetes() {
+        let examined = ctx.wait(async {
+            cluster::examine(ctx, &site, cluster, &resolved, checks).await;
+            Ok(())
+        });
+        return examined.unwrap_or_else(|failure| checks.failure("cluster", &failure));
+    }
     artifacts(ctx, &resolved, checks);
-    secrets(ctx, &site, &resolved, checks);
+    secrets(ctx.wait(site.secrets(&ctx.project)), &resolved, checks);
     match site.state() {
         Err(failure) => return checks.failure("state", &failure),
         Ok(_) => checks.good("state", format!("{} is private", site.dir.display())),
     }
-    space(&site, checks);
-    key(&site, checks);
+    let Ok(site) = site.local() else { return };
+    space(site, checks);
+    key(site, checks);
     match site.try_writing() {
         Ok(()) => checks.good("database", "it can be read and written"),
         Err(failure) => checks.failure("database", &failure),
     }
-    let held = processes(&site, checks);
+    let held = processes(site, checks);
     ports(&resolved, &held, checks);
 }
 
 fn artifacts(ctx: &Context, environment: &Environment, checks: &mut Checks) {
     for (name, component) in &environment.components {
-        match Site::find_artifact(&ctx.project, name, &component.artifact) {
+        match LocalSite::find_artifact(&ctx.project, name, &component.artifact) {
             Err(failure) => checks.failure("artifact", &failure),
-            Ok(_) => match Site::check_program(&ctx.project, name, component) {
+            Ok(_) => match LocalSite::program(&ctx.project, name, component) {
                 Ok(()) => {
                     checks.good("artifact", format!("{name}: {} is there", component.artifact))
                 }
@@ -209,7 +220,7 @@ fn artifacts(ctx: &Context, environment: &Environment, checks: &mut Checks) {
     }
 }
 
-fn secrets(ctx: &Context, site: &Site, environment: &Environment, checks: &mut Checks) {
+fn secrets(source: Result<Box<dyn Secrets>>, environment: &Environment, checks: &mut Checks) {
     let references = environment
         .components
         .iter()
@@ -218,7 +229,7 @@ fn secrets(ctx: &Context, site: &Site, environment: &Environment, checks: &mut C
     if references.is_empty() {
         return;
     }
-    let source = match site.secrets(&ctx.project) {
+    let source = match source {
         Ok(source) => source,
         Err(failure) => return checks.failure("secrets", &failure),
     };
@@ -234,7 +245,7 @@ fn secrets(ctx: &Context, site: &Site, environment: &Environment, checks: &mut C
     }
 }
 
-fn space(site: &Site, checks: &mut Checks) {
+fn space(site: &LocalSite, checks: &mut Checks) {
     let Some(free) = site.state().ok().and_then(|state| state.free()) else { return };
     let mib = free / 1024 / 1024;
     if free < SPACE {
@@ -245,7 +256,7 @@ fn space(site: &Site, checks: &mut Checks) {
     }
 }
 
-fn key(site: &Site, checks: &mut Checks) {
+fn key(site: &LocalSite, checks: &mut Checks) {
     match std::fs::metadata(&site.key) {
         Err(_) => checks.good("key", format!("{} will be made", site.key.display())),
         Ok(found) if found.permissions().mode() & 0o077 != 0 => checks.bad(
@@ -258,7 +269,7 @@ fn key(site: &Site, checks: &mut Checks) {
 }
 
 /// Looks at keeper, supervisor and edge; gives the addresses that they hold.
-fn processes(site: &Site, checks: &mut Checks) -> Vec<String> {
+fn processes(site: &LocalSite, checks: &mut Checks) -> Vec<String> {
     if !site.is_running().unwrap_or(false) {
         checks.good("processes", "nothing runs; `apply` and `local start` start what is needed");
         return Vec::new();

@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::context::Context;
 use crate::error::{Exit, Failure, Result};
 use crate::output::table::table;
-use crate::site::{Site, own_binary};
+use crate::site::{Adapter, Site, own_binary};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -79,12 +79,12 @@ impl Local {
             What::Supervise(which) => supervise(ctx, &which.environment),
             What::Start(which) => ctx.wait(async {
                 let site = Site::of_state(ctx, &which.environment)?;
-                site.ensure_running().await?;
+                site.local()?.ensure_running().await?;
                 status(ctx, &site)
             }),
             What::Stop(which) => ctx.wait(async {
                 let site = Site::of_state(ctx, &which.environment)?;
-                let stopped = site.stop_everything().await?;
+                let stopped = site.local()?.stop_everything().await?;
                 if ctx.output.json {
                     ctx.output.document("stopped", json!({ "was_running": stopped }));
                 } else {
@@ -95,7 +95,7 @@ impl Local {
             }),
             What::Upgrade(which) => ctx.wait(async {
                 let site = Site::of_state(ctx, &which.environment)?;
-                site.upgrade().await?;
+                site.local()?.upgrade().await?;
                 status(ctx, &site)
             }),
             What::Status(which) => {
@@ -107,11 +107,12 @@ impl Local {
 }
 
 fn status(ctx: &Context, site: &Site) -> Result {
-    if !site.is_running()? {
+    let processes = site.local()?;
+    if !processes.is_running()? {
         return Err(Failure::failed(format!("nothing runs for {}", site.environment))
             .hint(format!("start it: neuroca-deploy local start {}", site.environment)));
     }
-    let now = site.processes()?;
+    let now = processes.processes()?;
     if ctx.output.json {
         ctx.output.document("processes", now);
         return Ok(Exit::Done);

@@ -1,5 +1,7 @@
 //! `logs`: what components write, of what is in force or of any revision that is kept.
 
+mod pods;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -48,12 +50,15 @@ impl Logs {
         ctx.wait(async {
             let site = Site::of_state(ctx, &self.environment)?;
             let store = site.store()?;
+            if let Some(cluster) = site.as_kubernetes() {
+                return self.of_pods(ctx, &site, cluster, store.as_ref()).await;
+            }
             let logs = self.logs(&site, store.as_ref()).await?;
             if logs.is_empty() && !self.follow {
                 return self.none(&site);
             }
             for log in &logs {
-                for line in site.log_lines(log, self.lines)? {
+                for line in site.local()?.log_lines(log, self.lines)? {
                     show(ctx, log, &line);
                 }
             }
@@ -74,7 +79,7 @@ impl Logs {
     ) -> Result<()> {
         let mut followed: BTreeMap<std::path::PathBuf, (Log, LogFollower)> = BTreeMap::new();
         for log in first {
-            let follower = site.follow_log(&log, true)?;
+            let follower = site.local()?.follow_log(&log, true)?;
             followed.insert(log.file.clone(), (log, follower));
         }
         loop {
@@ -89,7 +94,7 @@ impl Logs {
             tokio::time::sleep(LOOK_EVERY).await;
             for log in self.logs(site, store).await? {
                 if !followed.contains_key(&log.file) {
-                    let follower = site.follow_log(&log, false)?;
+                    let follower = site.local()?.follow_log(&log, false)?;
                     followed.insert(log.file.clone(), (log, follower));
                 }
             }
@@ -98,7 +103,7 @@ impl Logs {
 
     /// The logs that were asked for.
     async fn logs(&self, site: &Site, store: &dyn StateStore) -> Result<Vec<Log>> {
-        let logs = site.logs(self.component.as_deref())?;
+        let logs = site.local()?.logs(self.component.as_deref())?;
         if let Some(wanted) = &self.revision {
             return Ok(logs.into_iter().filter(|log| log.revision.0 == *wanted).collect());
         }
@@ -117,7 +122,7 @@ impl Logs {
     }
 
     fn none(&self, site: &Site) -> Result {
-        let all = site.logs(None)?;
+        let all = site.local()?.logs(None)?;
         let (what, known): (String, BTreeSet<&str>) = match (&self.revision, &self.component) {
             (Some(revision), _) => (
                 format!("revision `{revision}`"),

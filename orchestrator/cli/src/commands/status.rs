@@ -97,8 +97,11 @@ impl Seen {
     fn verdict(&self, site: &Site) -> Result {
         match &self.observed {
             Err(failure) if self.is_deployed() || self.open.is_some() => {
-                let hint = format!("start it: neuroca-deploy local start {}", site.environment);
-                Err(failure.clone().hint(hint))
+                let start = || format!("start it: neuroca-deploy local start {}", site.environment);
+                Err(match site.as_local() {
+                    Some(_) => failure.clone().hint(start()),
+                    None => failure.clone(),
+                })
             }
             _ => Ok(Exit::Done),
         }
@@ -120,7 +123,7 @@ impl Seen {
             "release": self.release.as_ref().map(Release::id),
             "version": self.release.as_ref().and_then(|r| r.version.clone()),
             "number": self.entry.as_ref().map(|e| e.sequence),
-            "listen": self.release.as_ref().map(|r| r.edge.listen.clone()),
+            "listen": self.release.as_ref().filter(|r| r.kubernetes.is_none()).map(|r| &r.edge.listen),
             "observed": observed,
             "rollout": self.open.as_ref().map(|open| json!({
                 "release": open.plan.rollout.release,
@@ -137,15 +140,14 @@ impl Seen {
         let mut out = match &self.release {
             Some(release) if !release.components.is_empty() => {
                 let version = release.version.as_ref().map_or(String::new(), |v| format!(" ({v})"));
-                let scheme = if release.edge.tls.is_some() { "https" } else { "http" };
                 let since = self.entry.as_ref().map_or(String::new(), |e| {
                     let at = when::date(e.ended_ms.unwrap_or(e.started_ms));
                     format!("  number {}, since {at}, by {}", e.sequence, e.who.user)
                 });
                 format!(
-                    "{title}  {}{version}{since}\n{scheme}://{}\n",
+                    "{title}  {}{version}{since}\n{}\n",
                     paint.name(&release.id().0),
-                    release.edge.listen
+                    release.address()
                 )
             }
             _ => format!("{title}  nothing is deployed\n"),

@@ -38,7 +38,7 @@ impl Unlock {
                 let question = format!("Take the lock from {holder}?");
                 let command = format!("neuroca-deploy unlock {}", self.environment);
                 ctx.confirm(self.auto_approve, &question, &command)?;
-                site.break_lock()?;
+                site.break_lock().await?;
             }
             if ctx.output.json {
                 ctx.output.document("unlock", json!({ "was_held_by": holder }));

@@ -1,12 +1,13 @@
 //! `validate`: whether an environment's files, templates and artifacts are in order. Needs no target.
 
 use clap::Args;
+use neuroca_deploy_core::config::model::TargetKind;
 use serde_json::json;
 
 use crate::args::Selection;
 use crate::context::Context;
 use crate::error::{Exit, Result};
-use crate::site::Site;
+use crate::site::LocalSite;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -44,8 +45,10 @@ impl Validate {
                 }
             }
         }
-        for (name, artifact) in &artifacts {
-            Site::find_artifact(&ctx.project, name, artifact)?;
+        if resolved.environment.target == TargetKind::Local {
+            for (name, artifact) in &artifacts {
+                LocalSite::find_artifact(&ctx.project, name, artifact)?;
+            }
         }
         if ctx.output.json {
             let body = json!({

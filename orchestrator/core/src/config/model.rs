@@ -26,7 +26,7 @@ pub struct Environment {
     /// Where it runs.
     #[serde(default)]
     pub target: TargetKind,
-    /// The cluster that manifests are rendered for; none are without it.
+    /// The cluster, where it runs on one; and that which manifests are rendered for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kubernetes: Option<Kubernetes>,
     /// The edge proxy in front of the components that listen.
@@ -49,6 +49,8 @@ pub enum TargetKind {
     /// One machine: processes behind the edge proxy, no Docker and no cluster.
     #[default]
     Local,
+    /// A cluster: pods behind a Gateway, state in the namespace.
+    Kubernetes,
 }
 
 /// The edge proxy: where it listens and what it enforces.

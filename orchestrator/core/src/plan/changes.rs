@@ -96,10 +96,11 @@ fn flatten(release: &Release) -> BTreeMap<Key, String> {
     let mut out = BTreeMap::new();
     for (name, component) in &release.components {
         let key = |setting: &str| (Some(name.clone()), setting.to_string());
-        out.insert(
-            key("artifact"),
-            format!("{} ({})", component.spec.artifact, component.artifact.short(12)),
-        );
+        // An image says all of it, below `kubernetes`.
+        if component.spec.kubernetes.image.is_none() {
+            let text = format!("{} ({})", component.spec.artifact, component.artifact.short(12));
+            out.insert(key("artifact"), text);
+        }
         if let Some(nonce) = &component.restarted {
             out.insert(key("restarted"), nonce.clone());
         }
@@ -119,6 +120,7 @@ fn flatten(release: &Release) -> BTreeMap<Key, String> {
         ("edge", to_value(&release.edge)),
         ("rollout", to_value(&release.rollout)),
         ("retention", to_value(&release.retention)),
+        ("kubernetes", to_value(&release.kubernetes)),
     ];
     for (name, value) in whole {
         walk(&value, name, &mut |path, value| {

@@ -60,6 +60,7 @@ pub(super) fn spec(environment: &Environment) -> Spec {
         edge: environment.edge.clone(),
         rollout: environment.rollout.clone(),
         retention: environment.retention.clone(),
+        kubernetes: None,
         rendered: BTreeMap::new(),
     };
     Spec::new(Some(&release("old")), &release("new"), false)

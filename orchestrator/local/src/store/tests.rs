@@ -34,6 +34,7 @@ fn plan(version: &str, keep: u32) -> Plan {
         edge: Edge::default(),
         rollout: RolloutPolicy::default(),
         retention: Retention { releases: keep, ..Retention::default() },
+        kubernetes: None,
         rendered: Default::default(),
     };
     Plan::new(Base::default(), InForce::default(), release, false, &|_| None)

@@ -116,6 +116,7 @@ impl Machine {
             edge: Edge { listen: format!("127.0.0.1:{}", self.port), ..Edge::default() },
             rollout: RolloutPolicy::default(),
             retention: Retention::default(),
+            kubernetes: None,
             rendered: BTreeMap::new(),
         }
     }

@@ -37,6 +37,7 @@ fn release(text: &str, secret: Option<&str>) -> (Release, impl Fn(&str) -> Optio
         edge: environment.edge,
         rollout: environment.rollout,
         retention: environment.retention,
+        kubernetes: None,
         rendered: BTreeMap::new(),
     };
     (release, move |path: &str| resolved.origins.get(path))

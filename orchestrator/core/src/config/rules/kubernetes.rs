@@ -1,7 +1,7 @@
-//! Rules for the settings of a cluster.
+//! Rules for the settings of a cluster, and for what a cluster cannot be asked.
 
-use super::Rules;
-use crate::config::model::{Component, Environment, Gateway, Kubernetes};
+use super::{Rules, is_name};
+use crate::config::model::{Component, Environment, Gateway, Kubernetes, TargetKind};
 
 impl Rules<'_> {
     pub(super) fn kubernetes(&mut self, environment: &Environment) {
@@ -13,6 +13,9 @@ impl Rules<'_> {
         }
         for (name, component) in &environment.components {
             self.on_kubernetes(name, component);
+        }
+        if environment.target == TargetKind::Kubernetes {
+            self.can_be_deployed(environment, settings);
         }
     }
 
@@ -93,6 +96,42 @@ impl Rules<'_> {
                 scale.min, scale.max
             );
             self.say(&at("autoscale"), &message, "at least 1, and `max` not below `min`");
+        }
+    }
+
+    /// What `apply` needs, beyond what `render` does.
+    fn can_be_deployed(&mut self, environment: &Environment, settings: &Kubernetes) {
+        for (name, component) in &environment.components {
+            if component.kubernetes.image.is_none() {
+                let message = format!("`{name}` has no image, and Kubernetes runs images");
+                let hint = format!(
+                    "give `components.{name}.kubernetes.image`, best with its digest: `NAME@sha256:...`"
+                );
+                self.say(&["components", name, "kubernetes", "image"], &message, &hint);
+            }
+        }
+        let listens = environment.components.iter().find(|(_, component)| component.port);
+        if let (Some((name, _)), None) = (listens, &settings.gateway) {
+            let message =
+                format!("`{name}` listens, and no Gateway is named that could route to it");
+            let hint = "give `kubernetes.gateway: {name: ..., namespace: ...}`; see `kubectl get gateways -A`";
+            self.say(&["kubernetes", "gateway"], &message, hint);
+        }
+        for (setting, given) in
+            [("sticky", environment.edge.sticky.is_some()), ("tls", environment.edge.tls.is_some())]
+        {
+            if given {
+                let message = format!("`edge.{setting}` is for the edge proxy of one machine");
+                let hint = "on Kubernetes that is a matter of the Gateway; take it back with null";
+                self.say_key(&["edge", setting], &message, hint);
+            }
+        }
+        for name in environment.components.keys() {
+            // A pod's name is the revision's with sixteen characters more, and is a label.
+            if is_name(name) && name.len() > 36 {
+                let message = format!("the component name `{name}` is too long for a pod");
+                self.say_key(&["components", name], &message, "36 characters at the most");
+            }
         }
     }
 
