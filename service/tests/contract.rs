@@ -1,6 +1,9 @@
 //! What every repository has to do, on SQLite always and on PostgreSQL when
 //! `NEUROCA_TEST_POSTGRES_URL` names a server on which databases may be made.
 
+#[path = "contract/replica.rs"]
+mod replica;
+
 use std::panic::AssertUnwindSafe;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -794,6 +797,7 @@ async fn postgres_keeps_the_contract() {
     // The database goes whatever comes of it.
     let outcome = AssertUnwindSafe(async {
         contract(&database).await;
+        replica::reads_survive_the_replica(&options).await;
         the_database_itself_keeps_tenants_apart(&database, &options).await;
     })
     .catch_unwind()

@@ -58,27 +58,32 @@ use crate::memory::Moment;
 use crate::schema::SchemaState;
 use crate::tenant::Tenant;
 
-/// How long a replica that failed is left alone.
+/// How long a replica that failed is left alone; then one read tries for all.
 const REPLICA_PAUSE_MILLIS: i64 = 5_000;
+/// A replica that is silent for so long has failed: the primary is asked instead.
+const REPLICA_PATIENCE: Duration = Duration::from_secs(2);
+/// A server that refuses connections is knocked at for this long.
+const PRIMARY_DOOR: Duration = Duration::from_secs(5);
+const REPLICA_DOOR: Duration = Duration::from_millis(500);
 
 pub(super) struct Backend {
     primary: PgPool,
     replica: Option<PgPool>,
-    /// Not before then.
+    /// 0 while it works; else not before then.
     replica_from: AtomicI64,
 }
 
 /// Opens the pools and makes sure that tenants are kept apart.
 pub(super) async fn open(server: &Server) -> Result<Backend, OpenError> {
     let statement_timeout = server.statement_timeout_ms.to_string();
-    let pool = |options: &PgConnectOptions| {
+    let pool = |options: &PgConnectOptions, door| {
         let options = options.clone().options([("statement_timeout", statement_timeout.as_str())]);
         PgPoolOptions::new()
             .max_connections(server.connections)
-            .acquire_timeout(Duration::from_secs(5))
+            .acquire_timeout(door)
             .connect_lazy_with(options)
     };
-    let primary = pool(&server.primary);
+    let primary = pool(&server.primary, PRIMARY_DOOR);
     // Before the first migration there are no roles yet, and there is nothing to protect.
     if schema_of(&mut *primary.acquire().await.map_err(StoreError::from)?)
         .await?
@@ -86,7 +91,7 @@ pub(super) async fn open(server: &Server) -> Result<Backend, OpenError> {
     {
         check_roles(&primary).await?;
     }
-    let replica = server.replica.as_ref().map(pool);
+    let replica = server.replica.as_ref().map(|options| pool(options, REPLICA_DOOR));
     Ok(Backend { primary, replica, replica_from: AtomicI64::new(0) })
 }
 
@@ -133,19 +138,39 @@ impl Backend {
         + Send
         + Sync,
     ) -> Result<T, StoreError> {
-        if let Some(replica) = &self.replica
-            && Moment::now().0 >= self.replica_from.load(Ordering::Relaxed)
-        {
-            match transact(replica, &one_tenant(tenant, "READ ONLY"), &work).await {
+        if let Some(replica) = self.replica.as_ref().filter(|_| self.replica_may_be_asked()) {
+            let begin = one_tenant(tenant, "READ ONLY");
+            let reading = transact(replica, &begin, &work);
+            let read = tokio::time::timeout(REPLICA_PATIENCE, reading).await;
+            match read.unwrap_or(Err(StoreError::Unavailable("it is silent".into()))) {
                 Err(StoreError::Unavailable(error)) => {
                     let until = Moment::now().0 + REPLICA_PAUSE_MILLIS;
                     self.replica_from.store(until, Ordering::Relaxed);
                     tracing::warn!(error, "the replica does not answer; reading from the primary");
                 }
-                other => return other,
+                other => {
+                    self.replica_from.store(0, Ordering::Relaxed);
+                    return other;
+                }
             }
         }
         transact(&self.primary, &one_tenant(tenant, "READ ONLY"), &work).await
+    }
+
+    /// Of those that come after a pause only one: if the replica is still away, one has waited for it.
+    fn replica_may_be_asked(&self) -> bool {
+        let (from, now) = (self.replica_from.load(Ordering::Relaxed), Moment::now().0);
+        from == 0
+            || (now >= from
+                && self
+                    .replica_from
+                    .compare_exchange(
+                        from,
+                        now + REPLICA_PAUSE_MILLIS,
+                        Ordering::Relaxed,
+                        Ordering::Relaxed,
+                    )
+                    .is_ok())
     }
 
     /// Reads what was written last.
