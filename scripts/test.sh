@@ -5,6 +5,11 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/postgres.sh
 source scripts/postgres.sh
+# shellcheck source=scripts/cluster.sh
+source scripts/cluster.sh
+trap 'postgres_stop; clusters_stop' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
 
 left_out=()
 missing() {
@@ -26,14 +31,29 @@ say_left_out() {
 }
 
 if postgres_bin >/dev/null; then
-    trap postgres_stop EXIT
-    trap 'exit 130' INT
-    trap 'exit 143' TERM
     postgres_start
     export NEUROCA_TEST_POSTGRES_URL=$POSTGRES_URL
     echo "test: PostgreSQL $("$(postgres_bin)/postgres" --version | awk '{print $3}') started, pid $POSTGRES_PID"
 else
     missing "PostgreSQL" "every test of the service on PostgreSQL (Debian: apt-get install postgresql)"
+fi
+# A cluster of one's own (kind, k3s) can be given in place of ours. Ours is not built unasked: that
+# takes 15 CPU minutes, once.
+if [[ -z ${NEUROCA_TEST_API_SERVER:-} ]]; then
+    if cluster_ready light; then
+        cluster_start light
+        export NEUROCA_TEST_API_SERVER=$CLUSTER_KUBECONFIG
+    else
+        left_out+=("Kubernetes: every test against a real API server (once: tests/cluster/cluster.sh build light)")
+    fi
+fi
+if [[ -z ${NEUROCA_TEST_CLUSTER:-} ]]; then
+    if cluster_ready sealed; then
+        cluster_start sealed
+        export NEUROCA_TEST_CLUSTER=$CLUSTER_KUBECONFIG NEUROCA_TEST_GATEWAY=$CLUSTER_GATEWAY
+    else
+        left_out+=("Kubernetes: every test with pods (root, and once: tests/cluster/cluster.sh build sealed)")
+    fi
 fi
 command -v python3 >/dev/null ||
     missing "python3" "tests that deploy a program in another language (examples/hello)"

@@ -212,7 +212,10 @@ fn blue_green_turned_back_rollback_and_destroy_without_a_failed_request() {
     let bad = "components.web.kubernetes.image=cluster.test/nowhere:1";
     let (text, versions, failed) = project
         .under_load(|| project.apply(5, &[two, bad, "components.web.health.start_timeout=10s"]));
-    assert_eq!((failed, versions.keys().collect::<Vec<_>>()), (vec![], vec!["two"]));
+    assert_eq!(
+        (failed, versions.keys().map(String::as_str).collect::<Vec<_>>()),
+        (vec![], vec!["two"])
+    );
     assert!(text.contains("cluster.test/nowhere:1"), "{text}");
     let crash =
         ["components.web.env.SPECIMEN_ERRORS=none", "components.web.health.start_timeout=60s"];
