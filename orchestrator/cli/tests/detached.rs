@@ -69,7 +69,7 @@ fn a_second_one_changes_nothing_of_the_first() {
     let words = |greeting: &str| {
         let set = format!("components.hello.env.GREETING={greeting}");
         let words =
-            ["apply", "development", "-y", "--detach", "--set", "rollout.watch=1s", "--set"];
+            ["apply", "development", "-y", "--detach", "--set", "rollout.watch=5s", "--set"];
         words.iter().map(|w| w.to_string()).chain([set]).collect::<Vec<_>>()
     };
     for greeting in ["two", "three"] {

@@ -120,6 +120,7 @@ async fn run(arguments: &Arguments) -> Result<(), String> {
     let listener = TcpListener::bind((arguments.host, arguments.port))
         .await
         .map_err(|error| format!("cannot listen on port {}: {error}", arguments.port))?;
+    let _ = writeln!(std::io::stderr(), "specimen: listening on port {}", arguments.port);
     let mut terminate = signal(SignalKind::terminate())
         .map_err(|error| format!("cannot handle SIGTERM: {error}"))?;
     let identity =

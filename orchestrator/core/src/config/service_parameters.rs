@@ -58,6 +58,9 @@ pub const PARAMETERS: &[(&str, Takes)] = &[
     ("NEUROCA_RATE_LIMIT_PER_MINUTE", Takes::Number(0, 10_000_000)),
     ("NEUROCA_REVISION", Takes::Text),
     ("NEUROCA_SECRET_KEY", Takes::Secret),
+    ("NEUROCA_TLS_CERT_PATH", Takes::Text),
+    ("NEUROCA_TLS_CLIENT_CA_PATH", Takes::Text),
+    ("NEUROCA_TLS_KEY_PATH", Takes::Text),
 ];
 
 /// What `name` takes: a file's path for `NAME_FILE`; `None` for a stranger.
