@@ -197,10 +197,8 @@ fn blue_green_turned_back_rollback_and_destroy_without_a_failed_request() {
     let Some(project) = Project::new("blue", "strategy: blue_green") else { return };
     project.apply(0, &[]);
     assert_eq!(project.ask(""), (200, "one".into()));
-    assert_eq!(
-        project.run(0, &["plan", "staging", "--detailed-exitcode"]).lines().count() > 0,
-        true
-    );
+    // Nothing is to be changed: 0, where 2 stands for changes.
+    project.run(0, &["plan", "staging", "--detailed-exitcode"]);
 
     let two = "components.web.env.SPECIMEN_VERSION=two";
     let (_, versions, failed) = project.under_load(|| project.apply(0, &[two]));
