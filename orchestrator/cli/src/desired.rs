@@ -26,7 +26,7 @@ pub async fn desired(
         None => BTreeMap::new(),
     };
     let kubernetes = on_kubernetes(site, &mut resolved.environment);
-    let secrets = secrets_of(site, project, &resolved.environment).await?;
+    let secrets = site.secrets_for(project, resolved.environment.components.values()).await?;
     let mut digests: BTreeMap<String, Digest> = BTreeMap::new();
     let mut components = BTreeMap::new();
     let mut problems = Vec::new();
@@ -108,19 +108,6 @@ fn on_kubernetes(site: &Site, environment: &mut Environment) -> Option<Kubernete
     let namespace = settings.namespace_of(&environment.project, &site.environment);
     // The context is how this machine reaches the cluster, and no part of what is deployed.
     Some(Kubernetes { context: None, namespace: Some(namespace), ..settings })
-}
-
-/// Where secrets come from. A cluster is not asked for the key to what there is none of.
-async fn secrets_of(
-    site: &Site,
-    project: &Project,
-    environment: &Environment,
-) -> Result<Option<Box<dyn Secrets>>> {
-    let any = environment.components.values().any(|component| !component.secrets.is_empty());
-    Ok(match any || environment.target == TargetKind::Local {
-        true => Some(site.secrets(project).await?),
-        false => None,
-    })
 }
 
 fn check_digest(entry: Option<&ArtifactEntry>, found: &Digest, component: &str) -> Result<()> {

@@ -127,12 +127,8 @@ pub async fn fresh(plan: &Plan, store: &dyn StateStore) -> Result<()> {
 /// Refuses a plan whose artifacts or secrets are not those of this machine any more, where the
 /// target does not have them already.
 pub async fn same_sources(plan: &Plan, project: &Project, site: &Site) -> Result<()> {
-    let without = plan.release.components.values().all(|component| component.secrets.is_empty());
-    // A cluster is not asked for the key to what there is none of.
-    let secrets = match without && site.as_kubernetes().is_some() {
-        true => None,
-        false => Some(site.secrets(project).await?),
-    };
+    let specs = plan.release.components.values().map(|component| &component.spec);
+    let secrets = site.secrets_for(project, specs).await?;
     for m in plan.rollout.moves.iter().filter(|m| m.is_new()) {
         let Some(component) = plan.release.components.get(&m.component) else { continue };
         let name = &m.component;

@@ -122,6 +122,19 @@ impl Deref for Site {
 }
 
 impl Site {
+    /// Where the components' secrets come from. A cluster is not asked for the key to what there is none of.
+    pub async fn secrets_for(
+        &self,
+        project: &Project,
+        mut components: impl Iterator<Item = &Component>,
+    ) -> Result<Option<Box<dyn Secrets>>> {
+        let any = components.any(|component| !component.secrets.is_empty());
+        Ok(match any || self.as_kubernetes().is_none() {
+            true => Some(self.secrets(project).await?),
+            false => None,
+        })
+    }
+
     fn with(place: Place, adapter: impl Adapter + 'static) -> Self {
         Self {
             adapter: Box::new(adapter),

@@ -17,9 +17,9 @@ use crate::ports::{Epoch, StateStore, StoreError, Who};
 /// Opens one more handle.
 pub type Open<'a> = &'a dyn Fn() -> Box<dyn StateStore>;
 
-/// A plan of a release without components; another version is another release.
-pub fn plan(version: &str) -> Plan {
-    let release = Release {
+/// A release without components; another version is another release.
+pub fn release(version: &str) -> Release {
+    Release {
         project: "p".into(),
         environment: "e".into(),
         version: Some(version.into()),
@@ -29,8 +29,39 @@ pub fn plan(version: &str) -> Plan {
         retention: Retention::default(),
         kubernetes: None,
         rendered: Default::default(),
-    };
+    }
+}
+
+/// The plan that puts such a release where there was none.
+pub fn plan(version: &str) -> Plan {
+    plan_of(release(version))
+}
+
+/// The same of a release that differs.
+pub fn plan_of(release: Release) -> Plan {
     Plan::new(Base::default(), InForce::default(), release, false, &|_| None)
+}
+
+/// A test for each of the checks below. `with` takes a check and calls it with an [`Open`] of an adapter's own.
+#[macro_export]
+macro_rules! store_contract {
+    ($with:ident: $($check:ident),+ $(,)?) => {
+        $(
+            #[tokio::test]
+            async fn $check() {
+                $with($crate::contract::$check).await;
+            }
+        )+
+    };
+    ($with:ident) => {
+        $crate::store_contract!($with:
+            only_one_drives,
+            a_journal_is_read_as_it_was_written,
+            history_tells_what_became_of_each_run,
+            what_was_left_half_way_is_told,
+            intents_wait_for_the_driver,
+        );
+    };
 }
 
 fn is_fenced<T: std::fmt::Debug>(result: Result<T, StoreError>) -> bool {

@@ -12,7 +12,7 @@ use kube::api::{ListParams, PostParams};
 use neuroca_deploy_core::effect::{Effect, Outcome};
 use neuroca_deploy_core::journal::Record;
 use neuroca_deploy_core::release::ReleaseId;
-use neuroca_deploy_engine::contract::{self, Open, plan};
+use neuroca_deploy_engine::contract::{Open, plan};
 use neuroca_deploy_engine::ports::{StateStore, StoreError, Who};
 use neuroca_deploy_kubernetes::KubernetesStore;
 
@@ -23,30 +23,7 @@ async fn with_store(check: impl AsyncFn(Open<'_>)) {
     place.end().await;
 }
 
-#[tokio::test]
-async fn only_one_drives() {
-    with_store(contract::only_one_drives).await;
-}
-
-#[tokio::test]
-async fn a_journal_is_read_as_it_was_written() {
-    with_store(contract::a_journal_is_read_as_it_was_written).await;
-}
-
-#[tokio::test]
-async fn history_tells_what_became_of_each_run() {
-    with_store(contract::history_tells_what_became_of_each_run).await;
-}
-
-#[tokio::test]
-async fn what_was_left_half_way_is_told() {
-    with_store(contract::what_was_left_half_way_is_told).await;
-}
-
-#[tokio::test]
-async fn intents_wait_for_the_driver() {
-    with_store(contract::intents_wait_for_the_driver).await;
-}
+neuroca_deploy_engine::store_contract!(with_store);
 
 /// The process that holds the lock is made one of another machine, so that nobody can see whether it lives.
 async fn lives_elsewhere(place: &Place) {

@@ -190,26 +190,9 @@ impl Head {
 
 #[cfg(test)]
 mod tests {
-    use neuroca_deploy_core::config::model::{Edge, Retention, RolloutPolicy};
-    use neuroca_deploy_core::plan::InForce;
-    use neuroca_deploy_core::release::Release;
+    use neuroca_deploy_engine::contract::plan;
 
     use super::*;
-
-    fn plan(version: &str) -> Plan {
-        let release = Release {
-            project: "p".into(),
-            environment: "e".into(),
-            version: Some(version.into()),
-            components: Default::default(),
-            edge: Edge::default(),
-            rollout: RolloutPolicy::default(),
-            retention: Retention::default(),
-            kubernetes: None,
-            rendered: Default::default(),
-        };
-        Plan::new(Base::default(), InForce::default(), release, false, &|_| None)
-    }
 
     fn run(head: &mut Head, version: &str, outcome: Outcome) -> ReleaseId {
         let plan = plan(version);

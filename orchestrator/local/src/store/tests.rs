@@ -1,11 +1,12 @@
 use std::time::{Duration, Instant};
 
-use neuroca_deploy_core::config::model::{Edge, Retention, RolloutPolicy};
+use neuroca_deploy_core::config::model::Retention;
 use neuroca_deploy_core::effect::{Effect, Outcome};
 use neuroca_deploy_core::journal::Record;
-use neuroca_deploy_core::plan::{Base, InForce, Plan};
+use neuroca_deploy_core::plan::Plan;
 use neuroca_deploy_core::release::{Release, ReleaseId};
 use neuroca_deploy_core::rollout::Intent;
+use neuroca_deploy_engine::contract::{plan_of, release};
 use neuroca_deploy_engine::ports::{Epoch, StateStore, Who};
 
 use super::*;
@@ -26,18 +27,8 @@ fn open(place: &Place) -> Store {
 }
 
 fn plan(version: &str, keep: u32) -> Plan {
-    let release = Release {
-        project: "p".into(),
-        environment: "e".into(),
-        version: Some(version.into()),
-        components: Default::default(),
-        edge: Edge::default(),
-        rollout: RolloutPolicy::default(),
-        retention: Retention { releases: keep, ..Retention::default() },
-        kubernetes: None,
-        rendered: Default::default(),
-    };
-    Plan::new(Base::default(), InForce::default(), release, false, &|_| None)
+    let retention = Retention { releases: keep, ..Retention::default() };
+    plan_of(Release { retention, ..release(version) })
 }
 
 async fn deploy(store: &Store, epoch: Epoch, plan: &Plan) -> ReleaseId {
