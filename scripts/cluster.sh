@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Throw-away Kubernetes clusters for tests, see tests/cluster/README.md. Sourced.
 #
+#   cluster_possible         whether this machine can hold one with pods
 #   cluster_ready PROFILE    whether one could be started without building anything first
 #   cluster_start PROFILE    starts one of its own; sets CLUSTER_KUBECONFIG and CLUSTER_GATEWAY
 #   clusters_stop            ends all that were started; safe to call at any time
@@ -8,6 +9,10 @@
 CLUSTER_KUBECONFIG=""
 CLUSTER_GATEWAY=""
 CLUSTERS=()
+
+cluster_possible() {
+    [[ $(id -u) -eq 0 ]] && unshare --pid --mount --net --ipc --fork --propagation private true 2>/dev/null
+}
 
 cluster_ready() { tests/cluster/cluster.sh cached "$1" 2>/dev/null; }
 
@@ -25,9 +30,9 @@ cluster_start() {
     folder=$(mktemp -d "${TMPDIR:-/tmp}/neuroca-$1.XXXXXX")
     instance=$(cluster_instance)
     CLUSTERS+=("$1 $instance $folder")
+    # shellcheck disable=SC2034 # for whoever sources this, and the next one
     CLUSTER_KUBECONFIG=$(CLUSTER_STATE=$folder/state CLUSTER_INSTANCE=$instance \
         tests/cluster/cluster.sh up "$1")
-    # shellcheck disable=SC2034 # for whoever sources this
     CLUSTER_GATEWAY=10.245.$instance.2:80
 }
 
