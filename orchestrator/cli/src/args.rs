@@ -1,14 +1,14 @@
-//! The command line: global flags, the list of subcommands, and a variable for every flag.
+//! The command line: the list of subcommands, and a variable for every flag.
 //!
-//! Each subcommand's own arguments stand in its file.
+//! Each subcommand's own arguments stand in its file; what several of them share, in `flags`.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 
 use clap::builder::FalseyValueParser;
-use clap::{ArgAction, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{ArgAction, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands;
+use crate::flags::Global;
 
 const AFTER: &str = "\
 Every flag can be given as a variable, NEUROCA_DEPLOY_<FLAG>: NEUROCA_DEPLOY_LOCK_TIMEOUT=5m.
@@ -36,30 +36,6 @@ pub struct Cli {
     pub global: Global,
     #[command(subcommand)]
     pub verb: Verb,
-}
-
-/// Flags of every command.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Global options")]
-pub struct Global {
-    /// Folder with environments/, templates/ and artifacts/ (default: here, or the nearest above).
-    #[arg(long, global = true, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
-    pub project: Option<PathBuf>,
-    /// Print one versioned JSON document, or a line of JSON per event.
-    #[arg(long, global = true)]
-    pub json: bool,
-    /// No colours (NO_COLOR does the same).
-    #[arg(long, global = true)]
-    pub no_color: bool,
-    /// Say more on stderr; twice for everything.
-    #[arg(short, long, global = true, action = ArgAction::Count)]
-    pub verbose: u8,
-    /// Keep state in DIR/PROJECT/ENV.
-    ///
-    /// Without it: /var/lib/neuroca-deploy for root, $XDG_STATE_HOME/neuroca-deploy or
-    /// ~/.local/state/neuroca-deploy for others.
-    #[arg(long, global = true, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
-    pub state_dir: Option<PathBuf>,
 }
 
 /// The subcommands.
@@ -109,17 +85,6 @@ impl Verb {
     }
 }
 
-/// What an environment is made from, besides its files.
-#[derive(Debug, Clone, Default, Args)]
-pub struct Selection {
-    /// Deploy the artifacts that artifacts/VERSION.yaml names.
-    #[arg(long, value_name = "VERSION")]
-    pub release: Option<String>,
-    /// Set one setting, for example components.api.replicas=3; may be repeated.
-    #[arg(long = "set", value_name = "PATH=VALUE")]
-    pub sets: Vec<String>,
-}
-
 /// The command line with a variable behind every flag.
 pub fn command() -> Command {
     with_variables(Cli::command())
@@ -147,16 +112,6 @@ fn with_variables(command: Command) -> Command {
             if is_flag { arg.value_parser(FalseyValueParser::new()) } else { arg }
         })
         .mut_subcommands(with_variables)
-}
-
-/// `PATH=VALUE` from the variables whose name is or begins with `NEUROCA_DEPLOY_SET`.
-pub fn set_variables() -> Vec<(String, String)> {
-    let mut found: Vec<(String, String)> = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .filter(|(name, _)| name == "NEUROCA_DEPLOY_SET" || name.starts_with("NEUROCA_DEPLOY_SET_"))
-        .collect();
-    found.sort();
-    found
 }
 
 #[cfg(test)]

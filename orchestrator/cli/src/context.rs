@@ -4,8 +4,8 @@ use std::future::Future;
 use std::io::BufRead;
 use std::path::PathBuf;
 
-use crate::args::Global;
 use crate::error::{Failure, Result};
+use crate::flags::Global;
 use crate::output::Output;
 use crate::project::Project;
 
@@ -17,15 +17,18 @@ pub struct Context {
     pub verbose: u8,
     /// `--state-dir`.
     pub state_dir: Option<PathBuf>,
+    /// The whole command line, for those commands that describe it.
+    pub command_line: fn() -> clap::Command,
 }
 
 impl Context {
-    pub fn new(global: &Global) -> Self {
+    pub fn new(global: &Global, command_line: fn() -> clap::Command) -> Self {
         Self {
             project: Project::find(global.project.as_deref()),
             output: Output::new(global.json, global.no_color),
             verbose: global.verbose,
             state_dir: global.state_dir.clone(),
+            command_line,
         }
     }
 

@@ -7,6 +7,7 @@ mod deploy;
 mod desired;
 mod drive;
 mod error;
+mod flags;
 mod foresight;
 mod intents;
 mod kill_points;
@@ -37,7 +38,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return wrong_usage(&error, &args),
     };
-    let ctx = Context::new(&cli.global);
+    let ctx = Context::new(&cli.global, args::command);
     trace(cli.global.verbose, ctx.output.err.0);
     let streams = cli.verb.streams();
     let exit = match run(cli, &ctx) {

@@ -7,9 +7,9 @@ use neuroca_deploy_core::plan::{Base, Change, InForce, Plan, read};
 use neuroca_deploy_core::release::{Release, ReleaseId};
 use neuroca_deploy_engine::ports::StateStore;
 
-use crate::args::Selection;
 use crate::desired::desired;
 use crate::error::{Exit, Failure, Result};
+use crate::flags::Selection;
 use crate::output::Paint;
 use crate::output::plan::{Show, changes};
 use crate::project::Project;

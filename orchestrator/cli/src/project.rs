@@ -13,8 +13,8 @@ use neuroca_deploy_core::config::{
 use neuroca_deploy_core::render::{FOLDERS, RenderedFile, render_environment};
 use serde::Deserialize;
 
-use crate::args::set_variables;
 use crate::error::{Exit, Failure, Problem, Result, did_you_mean};
+use crate::flags::set_variables;
 
 /// A project's folder.
 #[derive(Debug, Clone)]

@@ -8,12 +8,12 @@ use neuroca_deploy_core::plan::Plan;
 use neuroca_deploy_core::rollout::Intent;
 use neuroca_deploy_engine::ports::StateStore;
 
-use crate::args::Selection;
 use crate::context::Context;
 use crate::deploy::{
     Deploying, Deployment, carry_out, deploy, refuse_unfinished, show, wait_for_others,
 };
 use crate::error::{Exit, Failure, Result};
+use crate::flags::Selection;
 use crate::intents::{leave, until_ended};
 use crate::planning;
 use crate::site::Site;

@@ -3,7 +3,6 @@
 use clap::Args;
 use clap_complete::Shell;
 
-use crate::args;
 use crate::context::Context;
 use crate::error::{Exit, Result};
 
@@ -22,7 +21,12 @@ pub struct Completion {
 impl Completion {
     pub fn run(self, ctx: &Context) -> Result {
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut args::command(), "neuroca-deploy", &mut script);
+        clap_complete::generate(
+            self.shell,
+            &mut (ctx.command_line)(),
+            "neuroca-deploy",
+            &mut script,
+        );
         ctx.output.data(&String::from_utf8_lossy(&script));
         Ok(Exit::Done)
     }

@@ -4,9 +4,9 @@ use clap::Args;
 use neuroca_deploy_core::config::{explain, schema};
 use serde_json::json;
 
-use crate::args::Selection;
 use crate::context::Context;
 use crate::error::{Exit, Failure, Result};
+use crate::flags::Selection;
 use crate::output::table::table;
 
 const EXAMPLES: &str = "\

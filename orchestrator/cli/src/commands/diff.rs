@@ -6,9 +6,9 @@ use neuroca_deploy_core::release::Release;
 use neuroca_deploy_engine::ports::StateStore;
 use serde_json::json;
 
-use crate::args::Selection;
 use crate::context::Context;
 use crate::error::{Exit, Failure, Result};
+use crate::flags::Selection;
 use crate::output::plan::{Show, changes};
 use crate::planning::{between, from_files, in_force};
 use crate::site::Site;

@@ -94,7 +94,7 @@ impl Doctor {
         };
         let mut found = Vec::new();
         let mut machine = Checks { environment: None, found: Vec::new() };
-        variables(&mut machine);
+        variables(&mut machine, (ctx.command_line)());
         if environments.is_empty() {
             machine.warn("project", "no project files here", "make some: neuroca-deploy init");
         }
@@ -145,9 +145,9 @@ fn text(ctx: &Context, found: &[Check]) -> String {
 }
 
 /// Variables that look like flags and are none.
-fn variables(checks: &mut Checks) {
+fn variables(checks: &mut Checks, command_line: clap::Command) {
     let mut known: Vec<String> = Vec::new();
-    let mut commands = vec![crate::args::command()];
+    let mut commands = vec![command_line];
     while let Some(command) = commands.pop() {
         known.extend(
             command.get_arguments().filter_map(|a| Some(a.get_env()?.to_str()?.to_string())),

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::args;
 use crate::context::Context;
 use crate::error::{Exit, Failure, Result};
 
@@ -25,7 +24,7 @@ pub struct Man {
 impl Man {
     pub fn run(self, ctx: &Context) -> Result {
         // `help COMMAND` says the same as the command's own page.
-        let mut command = args::command().disable_help_subcommand(true);
+        let mut command = (ctx.command_line)().disable_help_subcommand(true);
         command.build();
         match &self.out {
             None => {

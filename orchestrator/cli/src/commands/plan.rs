@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use crate::args::Selection;
 use crate::context::Context;
 use crate::error::{Exit, Failure, Result};
+use crate::flags::Selection;
 use crate::foresight::{foresight, say};
 use crate::output::plan::{self as printed, Show};
 use crate::planning;

@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use crate::args::Selection;
 use crate::context::Context;
 use crate::error::{Exit, Failure, Result};
+use crate::flags::Selection;
 
 const EXAMPLES: &str = "\
 Examples:

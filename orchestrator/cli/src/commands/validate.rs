@@ -4,9 +4,9 @@ use clap::Args;
 use neuroca_deploy_core::config::model::TargetKind;
 use serde_json::json;
 
-use crate::args::Selection;
 use crate::context::Context;
 use crate::error::{Exit, Result};
+use crate::flags::Selection;
 use crate::site::LocalSite;
 
 const EXAMPLES: &str = "\
