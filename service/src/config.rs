@@ -5,10 +5,12 @@
 
 mod auth;
 mod database;
+mod embedding;
 mod llm;
 mod names;
 mod source;
 mod tls;
+mod url;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -18,6 +20,7 @@ pub use names::{NAMES, parameter_of, suggestion};
 use source::Source;
 
 use crate::auth::AuthSettings;
+use crate::embedding::EmbeddingSettings;
 use crate::llm::LlmSettings;
 use crate::masking::Masking;
 use crate::tls::TlsSettings;
@@ -96,6 +99,8 @@ pub struct Settings {
     pub llm: Option<LlmSettings>,
     /// `NEUROCA_TLS_*`; plain HTTP without.
     pub tls: Option<TlsSettings>,
+    /// `NEUROCA_EMBEDDINGS_*`: vectors for a search by meaning; without, search goes by words.
+    pub embeddings: Option<EmbeddingSettings>,
     /// `NEUROCA_DRAIN_DELAY_MS`.
     pub drain_delay: Duration,
     /// `NEUROCA_REVISION`: what the answers call this deployment.
@@ -171,6 +176,7 @@ impl Settings {
             auth: auth::read(&mut source, stage),
             llm: llm::read(&mut source),
             tls: tls::read(&mut source),
+            embeddings: embedding::read(&mut source),
             drain_delay: Duration::from_millis(
                 source.number("NEUROCA_DRAIN_DELAY_MS", 0, 0, 600_000).into(),
             ),

@@ -9,6 +9,8 @@ pub mod audit;
 pub mod auth;
 pub mod config;
 pub mod consolidate;
+pub mod embed;
+pub mod embedding;
 pub mod flags;
 pub mod http;
 pub mod keys_command;

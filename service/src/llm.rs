@@ -14,6 +14,7 @@ mod settings;
 mod sse;
 mod wire;
 
+pub(crate) use breaker::Breaker;
 pub use budget::{Budget, Claim, Overspent};
 pub use client::{Answering, Llm};
 pub use failure::Failure;

@@ -1,4 +1,4 @@
-//! Finding memories by words: what is indexed, how a question is cut up, how candidates are scored
+//! Finding memories by words, and with embeddings by meaning: what is indexed, how a question is cut up, how candidates are scored
 //! and several rankings fused.
 //!
 //! The database keeps hashed words and returns candidates; all ranking happens here, in functions on
@@ -8,15 +8,19 @@ mod alike;
 mod answer;
 mod fuse;
 mod like;
+mod meaning;
 mod period;
 mod query;
 mod score;
+mod shelf;
+mod spelling;
 mod statistics;
 mod text;
 mod timely;
 
 pub use alike::alike;
-pub use answer::{Hit, SearchError, Searcher, Why, Wish};
+pub use answer::{Found, Hit, SearchError, Searcher, Why, Wish};
+pub use meaning::Meaning;
 pub use query::Query;
 pub use statistics::{Sample, Statistics};
 pub use text::{Indexed, Vocabulary, content_hash, estimated_tokens};

@@ -19,7 +19,7 @@ use crate::http::{Events, Metrics, Shared, router};
 use crate::lifecycle::{Lifecycle, Phase, Shutdown};
 use crate::llm::{Budget, Llm, LlmSettings};
 use crate::maintenance::Maintenance;
-use crate::search::Searcher;
+use crate::search::{Meaning, Searcher};
 use crate::store::{OpenError, Repository, open};
 use crate::tls::{Tls, TlsError};
 use connection::Server;
@@ -41,12 +41,17 @@ pub enum ServeError {
     /// No database.
     #[error("cannot use the database {0}: {1}")]
     Database(String, OpenError),
+    /// No embeddings, though they are configured.
+    #[error("{0}")]
+    Embeddings(String),
 }
 
 /// Serves until `shutdown`, then drains.
 pub async fn serve(settings: Settings, mut shutdown: Shutdown) -> Result<(), ServeError> {
     let lifecycle = Lifecycle::default();
     let tls = settings.tls.as_ref().map(Tls::new).transpose()?.map(Arc::new);
+    let meaning = settings.embeddings.as_ref().map(Meaning::new).transpose();
+    let meaning = meaning.map_err(ServeError::Embeddings)?;
     let listener = TcpListener::bind(settings.listen)
         .await
         .map_err(|error| ServeError::Listen(settings.listen, error))?;
@@ -74,7 +79,7 @@ pub async fn serve(settings: Settings, mut shutdown: Shutdown) -> Result<(), Ser
         maintenance: Maintenance::default(),
         flags: KnownFlags::default(),
         accesses: Accesses::default(),
-        searcher: Searcher::default(),
+        searcher: Searcher::new(meaning),
         repository: std::sync::OnceLock::new(),
     });
     let beat = tokio::spawn({
@@ -93,6 +98,15 @@ pub async fn serve(settings: Settings, mut shutdown: Shutdown) -> Result<(), Ser
         Some(Ok(repository)) => {
             // Set once: there is no other place that sets it.
             let _ = shared.repository.set(repository.clone());
+            tokio::spawn({
+                let (shared, lifecycle) = (shared.clone(), lifecycle.clone());
+                let repository = repository.clone();
+                async move {
+                    if let Some(meaning) = shared.searcher.meaning() {
+                        meaning.keep(&*repository, &lifecycle).await;
+                    }
+                }
+            });
             writing = Some(tokio::spawn({
                 let (shared, lifecycle) = (shared.clone(), lifecycle.clone());
                 async move {

@@ -15,6 +15,7 @@ mod sqlite;
 mod turn;
 mod types;
 mod upkeep;
+mod vectors;
 
 use async_trait::async_trait;
 use uuid::Uuid;
@@ -30,6 +31,8 @@ pub use types::{
     Page, PoolState, Present, Receipt, Removed, StoreError, SubjectUse,
 };
 
+pub use vectors::{NewVector, StoredVector, Vectors};
+
 pub use upkeep::{Lead, Promotable, Task, TaskState, Upkeep};
 
 use crate::audit::Act;
@@ -44,7 +47,7 @@ pub const KEY_LIFE_MILLIS: i64 = 24 * 60 * 60 * 1000;
 /// The port to a database of memories. A write that answered `Ok` survives a crash of the process
 /// and of the machine. Nothing of another tenant is seen or changed.
 #[async_trait]
-pub trait Repository: Upkeep + Admin + Spending + NoticeBoard + FlagStore {
+pub trait Repository: Upkeep + Admin + Spending + NoticeBoard + FlagStore + Vectors {
     /// Writes memories, all or none, once per idempotency key.
     async fn create(&self, tenant: &Tenant, new: NewMemories) -> Result<Created, StoreError>;
     /// The memory of this id, unless it expired.

@@ -1,5 +1,5 @@
 //! `neuroca worker`: what nobody waits for. Removes what has expired, indexes what is not, promotes,
-//! compares, and does the consolidations that were asked for.
+//! compares, does the consolidations that were asked for, and gives memories their vectors.
 //!
 //! It has no port. Of several, one works; the others wait to take over. While all tenants are under
 //! maintenance, none does.
@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use crate::config::Settings;
 use crate::consolidate::{compare, consolidate, promote};
+use crate::embed::embed;
+use crate::embedding::Embedder;
 use crate::lifecycle::Shutdown;
 use crate::maintenance::Maintenance;
 use crate::memory::Moment;
@@ -21,6 +23,8 @@ const PERIOD: Duration = Duration::from_secs(5);
 const BATCH: u32 = 500;
 /// Of every period, to comparing what was not asked for: the rest belongs to those who wait.
 const COMPARING: Duration = Duration::from_secs(1);
+/// Of every round, to vectors; while some are missing, the next round follows at once.
+const EMBEDDING: Duration = Duration::from_secs(2);
 const DAY_MILLIS: i64 = 24 * 60 * 60 * 1000;
 /// How long a task that has ended can be asked for.
 const TASK_LIFE_MILLIS: i64 = 7 * DAY_MILLIS;
@@ -29,6 +33,7 @@ struct Worker {
     repository: Arc<dyn Repository>,
     searcher: Searcher,
     maintenance: Maintenance,
+    embedder: Option<Embedder>,
     settings: Settings,
 }
 
@@ -40,9 +45,11 @@ pub async fn work(settings: Settings, mut shutdown: Shutdown) -> Result<(), Serv
             .map_err(|error| ServeError::Database(settings.database.to_string(), error))?,
         () = shutdown.requested() => return Ok(()),
     };
+    let embedder = settings.embeddings.as_ref().map(Embedder::new).transpose();
+    let embedder = embedder.map_err(ServeError::Embeddings)?;
     tracing::info!("ready");
-    let maintenance = Maintenance::default();
-    let worker = Worker { repository, searcher: Searcher::default(), maintenance, settings };
+    let (searcher, maintenance) = (Searcher::default(), Maintenance::default());
+    let worker = Worker { repository, searcher, embedder, maintenance, settings };
     let mut lead: Option<Box<dyn Lead>> = None;
     let mut ticks = tokio::time::interval(PERIOD);
     loop {
@@ -55,9 +62,11 @@ pub async fn work(settings: Settings, mut shutdown: Shutdown) -> Result<(), Serv
             biased;
             () = shutdown.requested() => break,
             // What was done is written; what was not, the next one does.
-            done = worker.turn(&mut lead) => if let Err(error) = done {
+            done = worker.turn(&mut lead) => match done {
+                Ok(true) => ticks.reset_immediately(),
+                Ok(false) => {}
                 // Tried again with the next tick.
-                tracing::warn!(%error, "the worker could not do its work");
+                Err(error) => tracing::warn!(%error, "the worker could not do its work"),
             },
         }
     }
@@ -68,7 +77,8 @@ pub async fn work(settings: Settings, mut shutdown: Shutdown) -> Result<(), Serv
 }
 
 impl Worker {
-    async fn turn(&self, lead: &mut Option<Box<dyn Lead>>) -> Result<(), StoreError> {
+    /// Whether there is more to do at once.
+    async fn turn(&self, lead: &mut Option<Box<dyn Lead>>) -> Result<bool, StoreError> {
         let leads = match lead {
             Some(held) => held.holds().await,
             None => false,
@@ -76,13 +86,13 @@ impl Worker {
         if !leads {
             *lead = self.repository.lead().await?;
             if lead.is_none() {
-                return Ok(());
+                return Ok(false);
             }
             tracing::info!("this worker works now");
         }
         self.maintenance.refresh(&*self.repository).await?;
         if self.maintenance.notices().service.is_some() {
-            return Ok(());
+            return Ok(false);
         }
         while self.repository.index_missing(BATCH).await? > 0 {}
         self.remove().await?;
@@ -103,7 +113,24 @@ impl Worker {
         if promoted > 0 || superseded > 0 {
             tracing::info!(promoted, superseded, "consolidated");
         }
-        Ok(())
+        Ok(self.embed().await)
+    }
+
+    /// Vectors, last: nothing else is to wait for a model that is slow or away.
+    async fn embed(&self) -> bool {
+        let Some(embedder) = &self.embedder else { return false };
+        match embed(&*self.repository, embedder, EMBEDDING).await {
+            Ok(round) => {
+                if round.done > 0 {
+                    tracing::info!(memories = round.done, model = embedder.model(), "embedded");
+                }
+                round.more
+            }
+            Err(error) => {
+                tracing::warn!(%error, "memories are without vectors for now");
+                false
+            }
+        }
     }
 
     async fn remove(&self) -> Result<(), StoreError> {

@@ -3,6 +3,8 @@
 
 #[path = "contract/replica.rs"]
 mod replica;
+#[path = "contract/vectors.rs"]
+mod vectors;
 
 use std::panic::AssertUnwindSafe;
 use std::str::FromStr;
@@ -20,8 +22,8 @@ use neuroca::schema::SCHEMA_MAX;
 use neuroca::search::{Searcher, Wish};
 use neuroca::store::{
     Access, Changed, Created, Deleted, Edit, Evicted, Filter, Idempotency, KEY_LIFE_MILLIS,
-    Migrated, NewMemories, OpenError, Page, Receipt, Removed, Repository, Task, TaskState, migrate,
-    open, rollback, status,
+    Migrated, NewMemories, NewVector, OpenError, Page, Receipt, Removed, Repository, Task,
+    TaskState, migrate, open, rollback, status,
 };
 use neuroca::tenant::Tenant;
 use sqlx::postgres::PgConnectOptions;
@@ -131,6 +133,7 @@ async fn contract(database: &Database) {
     a_budget_is_spent_once(&repository, of).await;
     notices_are_put_up_and_taken_down(&repository).await;
     of_two_changes_of_the_flags_one_is_told(&repository).await;
+    vectors::vectors_go_with_their_memories(&repository, of).await;
     tenants_do_not_meet(&repository).await;
     repository.close().await;
     let back = rollback(database).await.expect("rolls back");
@@ -388,8 +391,8 @@ async fn the_expired_are_gone(repository: &Shared, of: &Tenant) {
 
 async fn found(repository: &Shared, of: &Tenant, text: &str) -> Vec<Uuid> {
     let wish = Wish { text: text.into(), subject: None, tier: None, limit: 10, now: NOW };
-    let hits = Searcher::default().search(&**repository, of, &wish).await.expect("searches");
-    hits.into_iter().map(|hit| hit.memory.id).collect()
+    let found = Searcher::default().search(&**repository, of, &wish).await.expect("searches");
+    found.hits.into_iter().map(|hit| hit.memory.id).collect()
 }
 
 async fn finds_by_the_time_that_is_named(repository: &Shared, of: &Tenant) {
@@ -463,10 +466,10 @@ async fn finds_by_words_and_by_spelling(repository: &Shared, of: &Tenant) {
         now: NOW,
     };
     let searcher = Searcher::default();
-    let hits = searcher.search(&**repository, of, &wish("s1", Tier::LongTerm)).await;
-    assert_eq!(hits.expect("searches").len(), 1);
-    let hits = searcher.search(&**repository, of, &wish("s1", Tier::Working)).await;
-    assert_eq!(hits.expect("searches").len(), 0);
+    let found_in = searcher.search(&**repository, of, &wish("s1", Tier::LongTerm)).await;
+    assert_eq!(found_in.expect("searches").hits.len(), 1);
+    let found_in = searcher.search(&**repository, of, &wish("s1", Tier::Working)).await;
+    assert_eq!(found_in.expect("searches").hits.len(), 0);
     clear(repository, of).await;
     assert!(found(repository, of, "dog").await.is_empty());
 }
@@ -845,6 +848,8 @@ async fn the_database_itself_keeps_tenants_apart(database: &Database, options: &
             .expect("puts up");
         let saved = repository.save_flags(&tenant(name), &FlagSet::default(), 0, act).await;
         assert!(saved.expect("saves"));
+        let vector = NewVector { memory: hers.id, version: 2, components: vec![1.0] };
+        repository.save_vectors(&tenant(name), "m", vec![vector], NOW).await.expect("saves");
     }
     let mut raw = options.connect().await.expect("connects");
     for forbidden in [

@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use hyper::Uri;
-
-use super::Secret;
 use super::source::Source;
+use super::url::http_url;
 use crate::llm::{LlmSettings, Provider};
 
 const REST: [&str; 6] = [
@@ -35,7 +33,7 @@ pub(super) fn read(source: &mut Source) -> Option<LlmSettings> {
     // Without a model or a key everything else works; the routes that need them say so.
     let model = source.text("NEUROCA_LLM_MODEL");
     let base_url = match source.text("NEUROCA_LLM_BASE_URL") {
-        Some(url) => base_url(source, &url),
+        Some(url) => http_url(source, "NEUROCA_LLM_BASE_URL", &url, "https://api.openai.com/v1"),
         None => match provider.home() {
             Some(home) => home.parse().ok(),
             None => {
@@ -47,11 +45,7 @@ pub(super) fn read(source: &mut Source) -> Option<LlmSettings> {
             }
         },
     };
-    let api_key = source.text("NEUROCA_LLM_API_KEY");
-    // It stands in a header.
-    if api_key.as_ref().is_some_and(|key| !key.bytes().all(|byte| byte.is_ascii_graphic())) {
-        source.problem("NEUROCA_LLM_API_KEY holds something other than visible ASCII characters");
-    }
+    let api_key = source.secret("NEUROCA_LLM_API_KEY");
     let timeout = source.number("NEUROCA_LLM_TIMEOUT_MS", 30_000, 100, 600_000);
     let max_tokens = source.number("NEUROCA_LLM_MAX_TOKENS", 1024, 1, 200_000);
     let per_day = source.number("NEUROCA_LLM_TOKENS_PER_DAY", 0, 0, 2_000_000_000);
@@ -59,28 +53,11 @@ pub(super) fn read(source: &mut Source) -> Option<LlmSettings> {
         provider,
         model,
         base_url: base_url?,
-        api_key: api_key.map(Secret),
+        api_key,
         timeout: Duration::from_millis(timeout.into()),
         max_tokens,
         tokens_per_day: Some(u64::from(per_day)).filter(|tokens| *tokens > 0),
     })
-}
-
-fn base_url(source: &mut Source, text: &str) -> Option<Uri> {
-    let uri: Option<Uri> = text.parse().ok();
-    let fits = |uri: &Uri| {
-        matches!(uri.scheme_str(), Some("http" | "https"))
-            && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'))
-            && uri.query().is_none()
-    };
-    let uri = uri.filter(fits);
-    if uri.is_none() {
-        source.problem(
-            "NEUROCA_LLM_BASE_URL is not an http:// or https:// address without a password and a \
-             query, such as https://api.openai.com/v1",
-        );
-    }
-    uri
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! Knows no values.
 
 /// Every parameter, sorted. Each can also be given as `NAME_FILE`: a file that holds the value.
-pub const NAMES: [&str; 39] = [
+pub const NAMES: [&str; 45] = [
     "NEUROCA_AUTH",
     "NEUROCA_DB_HOST",
     "NEUROCA_DB_NAME",
@@ -16,6 +16,12 @@ pub const NAMES: [&str; 39] = [
     "NEUROCA_DB_USER",
     "NEUROCA_DEBUG",
     "NEUROCA_DRAIN_DELAY_MS",
+    "NEUROCA_EMBEDDINGS_API_KEY",
+    "NEUROCA_EMBEDDINGS_CACHE_MB",
+    "NEUROCA_EMBEDDINGS_MODEL",
+    "NEUROCA_EMBEDDINGS_PATH",
+    "NEUROCA_EMBEDDINGS_TIMEOUT_MS",
+    "NEUROCA_EMBEDDINGS_URL",
     "NEUROCA_ENV",
     "NEUROCA_LLM_API_KEY",
     "NEUROCA_LLM_BASE_URL",

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{ConfigError, names};
+use super::{ConfigError, Secret, names};
 
 pub(super) struct Source {
     values: BTreeMap<&'static str, String>,
@@ -65,6 +65,15 @@ impl Source {
     pub(super) fn text(&mut self, name: &'static str) -> Option<String> {
         debug_assert!(names::parameter_of(name).is_some(), "{name} is missing in NAMES");
         self.values.remove(name).filter(|value| !value.is_empty())
+    }
+
+    /// A secret that stands in a header.
+    pub(super) fn secret(&mut self, name: &'static str) -> Option<Secret> {
+        let secret = self.text(name);
+        if secret.as_ref().is_some_and(|key| !key.bytes().all(|byte| byte.is_ascii_graphic())) {
+            self.problem(format!("{name} holds something other than visible ASCII characters"));
+        }
+        secret.map(Secret)
     }
 
     pub(super) fn choice<T: Copy>(

@@ -284,5 +284,8 @@ pub(super) async fn show(State(shared): State<Arc<Shared>>) -> Response {
     if let Some(llm) = &shared.llm {
         llm.render(&mut text, &format!("revision=\"{}\"", shared.revision));
     }
+    if let Some(meaning) = shared.searcher.meaning() {
+        meaning.render(&mut text, &format!("revision=\"{}\"", shared.revision));
+    }
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }

@@ -13,7 +13,7 @@ use super::input::{self, Body};
 use super::{Problem, Shared};
 use crate::auth::Principal;
 use crate::memory::{Memory, Moment, Tier, check_subject};
-use crate::search::{Hit, Why, Wish, estimated_tokens};
+use crate::search::{self, Hit, Why, Wish, estimated_tokens};
 use crate::store::Page;
 
 const MAX_QUERY: usize = 8 * 1024;
@@ -56,6 +56,9 @@ pub(super) struct Answer {
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Found {
     items: Vec<Answer>,
+    /// That embeddings are configured and could not help: these are the answers by words.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    degraded: bool,
 }
 
 pub(super) fn check(query: &str, subject: Option<&str>) -> Result<(), Problem> {
@@ -69,12 +72,12 @@ pub(super) async fn find(
     shared: &Shared,
     caller: &Principal,
     wish: &Wish,
-) -> Result<Vec<Hit>, Problem> {
+) -> Result<search::Found, Problem> {
     let repository = shared.repository()?;
-    let hits = shared.searcher.search(&**repository, &caller.tenant, wish).await?;
-    shared.accesses.note(&caller.tenant, hits.iter().map(|hit| hit.memory.id), wish.now);
+    let found = shared.searcher.search(&**repository, &caller.tenant, wish).await?;
+    shared.accesses.note(&caller.tenant, found.hits.iter().map(|hit| hit.memory.id), wish.now);
     shared.metrics.operated("search", wish.tier.map_or("any", Tier::name), "done");
-    Ok(hits)
+    Ok(found)
 }
 
 pub(super) async fn search(
@@ -90,9 +93,10 @@ pub(super) async fn search(
         limit: input::limit(search.limit, 10, MAX_HITS)? as usize,
         now: Moment::now(),
     };
-    let hits = find(&shared, &caller, &wish).await?;
+    let found = find(&shared, &caller, &wish).await?;
     let answer = |hit: Hit| Answer { memory: hit.memory, score: hit.score, why: hit.why };
-    Ok(Json(Found { items: hits.into_iter().map(answer).collect() }))
+    let items = found.hits.into_iter().map(answer).collect();
+    Ok(Json(Found { items, degraded: found.degraded }))
 }
 
 /// What a prompt is to be given.
@@ -127,6 +131,9 @@ pub(super) struct Context {
     memories: Vec<Uuid>,
     /// Memories that would have answered and did not fit.
     left_out: usize,
+    /// That embeddings are configured and could not help.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    degraded: bool,
 }
 
 /// The best answers, then what the agent has in mind, until the tokens are used up. One that does
@@ -149,6 +156,7 @@ pub(super) async fn context(
         text,
         memories: gathered.memories.into_iter().map(|memory| memory.id).collect(),
         left_out: gathered.left_out,
+        degraded: gathered.degraded,
     }))
 }
 
@@ -165,6 +173,7 @@ pub(super) struct Gathered {
     pub(super) memories: Vec<Memory>,
     pub(super) estimated_tokens: usize,
     pub(super) left_out: usize,
+    pub(super) degraded: bool,
 }
 
 pub(super) async fn gather(
@@ -180,8 +189,9 @@ pub(super) async fn gather(
         limit: CONTEXT_HITS as usize,
         now,
     };
-    let hits = find(shared, caller, &asked).await?;
-    let mut memories: Vec<Memory> = hits.into_iter().map(|hit| hit.memory).collect();
+    let found = find(shared, caller, &asked).await?;
+    let degraded = found.degraded;
+    let mut memories: Vec<Memory> = found.hits.into_iter().map(|hit| hit.memory).collect();
     if about.subject.is_some() {
         let page = Page {
             before: None,
@@ -208,7 +218,8 @@ pub(super) async fn gather(
         }
     }
     kept.sort_by_key(|memory| (memory.occurred_at, memory.id));
-    Ok(Gathered { estimated_tokens: about.max_tokens as usize - left, memories: kept, left_out })
+    let estimated_tokens = about.max_tokens as usize - left;
+    Ok(Gathered { memories: kept, estimated_tokens, left_out, degraded })
 }
 
 fn line(memory: &Memory) -> String {

@@ -20,7 +20,7 @@ struct State {
 
 /// The breaker of one provider.
 #[derive(Clone)]
-pub(super) struct Breaker(Arc<Mutex<State>>);
+pub(crate) struct Breaker(Arc<Mutex<State>>);
 
 impl Default for Breaker {
     fn default() -> Self {
@@ -35,7 +35,7 @@ impl Breaker {
     }
 
     /// Leave to ask, or how long there is none.
-    pub(super) fn admit(&self, now: Instant) -> Result<Pass, Duration> {
+    pub(crate) fn admit(&self, now: Instant) -> Result<Pass, Duration> {
         self.change(|state| {
             if let Some(until) = state.until {
                 let left = until.saturating_duration_since(now);
@@ -54,25 +54,25 @@ impl Breaker {
     }
 
     /// Whether it is left alone.
-    pub(super) fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.change(|state| state.until.is_some())
     }
 }
 
 /// Leave to ask once. One that is dropped without a word says nothing about the provider.
-pub(super) struct Pass {
+pub(crate) struct Pass {
     breaker: Breaker,
     trying: bool,
 }
 
 impl Pass {
-    pub(super) fn worked(self) {
+    pub(crate) fn worked(self) {
         self.breaker.change(|state| {
             *state = State { failures: 0, pause: FIRST_PAUSE, until: None, trying: state.trying };
         });
     }
 
-    pub(super) fn failed(self, now: Instant) {
+    pub(crate) fn failed(self, now: Instant) {
         let tried = self.trying;
         self.breaker.change(|state| {
             state.failures += 1;

@@ -47,7 +47,7 @@ impl Failure {
     }
 
     /// Whether it says something about the provider's health. One that says no, or later, works.
-    pub(super) fn is_sickness(&self) -> bool {
+    pub(crate) fn is_sickness(&self) -> bool {
         !matches!(self, Self::LeftAlone(_) | Self::Busy(_) | Self::Refused(..))
     }
 }

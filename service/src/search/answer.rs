@@ -1,7 +1,7 @@
 //! One search: from a question to the memories that answer it.
 //!
-//! Full text by BM25, trigrams for words that nothing has as they are written, what stands beside a
-//! good answer, recency and importance; fused by rank.
+//! Full text by BM25, what stands beside a good answer, meaning where there are embeddings, trigrams for
+//! words that nothing has as they are written, recency and importance; fused by rank.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,8 +14,8 @@ use uuid::Uuid;
 use super::fuse::{Ranking, fuse};
 use super::period::timed;
 use super::score::{BUDGET, looked_up, score};
-use super::text::{likeness, words};
-use super::{Query, Statistics, Vocabulary, timely};
+use super::spelling::spelt_alike;
+use super::{Meaning, Query, Statistics, Vocabulary, timely};
 use crate::memory::{Memory, Moment, Tier};
 use crate::store::{Candidate, Filter, Repository, StoreError};
 use crate::tenant::Tenant;
@@ -26,10 +26,6 @@ const SHORTLIST: usize = 100;
 const WITH_NEIGHBOURS: usize = 30;
 /// Of a score, to what stands beside it: an answer often follows its question.
 const NEIGHBOUR_SHARE: f64 = 0.4;
-/// Two words that share less are not the same word misspelt.
-const ALIKE: f64 = 0.5;
-/// Memories that may have a word misspelt: each of them is read.
-const SPELT: u32 = 120;
 const SAMPLE: u32 = 2000;
 const SAMPLE_LIFE: Duration = Duration::from_secs(60);
 const SMALL_SAMPLE_LIFE: Duration = Duration::from_secs(1);
@@ -61,8 +57,11 @@ pub struct Wish {
 /// How a memory was found; ranks count from 1.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Why {
-    /// Its place by the words of the question.
+    /// Its place by the words of the question; with embeddings, by words and meaning together.
     pub words: Option<usize>,
+    /// Its place by what the question means, where embeddings are configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub meaning: Option<usize>,
     /// Its place by words that are spelt like those of the question.
     pub spelling: Option<usize>,
     /// Its place among those of the time that the question names ("last week", "in May 2023").
@@ -83,47 +82,73 @@ pub struct Hit {
 /// Why a search failed.
 pub type SearchError = StoreError;
 
+/// What a search found.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Found {
+    /// Best first.
+    pub hits: Vec<Hit>,
+    /// Whether meaning was to help and could not: these are the answers by words.
+    pub degraded: bool,
+}
+
 /// Searches, and remembers how common words are.
 #[derive(Default)]
 pub struct Searcher {
     statistics: Mutex<HashMap<Tenant, (Instant, Arc<Statistics>)>>,
+    meaning: Option<Meaning>,
+}
+
+/// What the words of a question find.
+struct ByWords {
+    /// Best first, what stands beside a good answer among them.
+    scored: Vec<(f64, Uuid)>,
+    facts: Vec<Candidate>,
+    /// Terms that nothing has.
+    missing: Vec<i32>,
 }
 
 impl Searcher {
+    /// Searches by words, and by meaning with `meaning`.
+    pub fn new(meaning: Option<Meaning>) -> Self {
+        Self { statistics: Mutex::default(), meaning }
+    }
+
+    /// What helps by meaning, if anything does.
+    pub fn meaning(&self) -> Option<&Meaning> {
+        self.meaning.as_ref()
+    }
+
     /// The best answers, best first.
     pub async fn search(
         &self,
         repository: &dyn Repository,
         tenant: &Tenant,
         wish: &Wish,
-    ) -> Result<Vec<Hit>, SearchError> {
+    ) -> Result<Found, SearchError> {
         let vocabulary = Vocabulary::new(tenant);
         let timed = timed(&wish.text, wish.now);
         let query = match &timed {
             Some(timed) => Query::telling(&timed.rest, &vocabulary),
             None => Query::new(&wish.text, &vocabulary),
         };
-        if query.words.is_empty() && timed.is_none() {
-            return Ok(Vec::new());
+        if query.words.is_empty() && timed.is_none() && self.meaning.is_none() {
+            return Ok(Found::default());
         }
-        let statistics = self.statistics(repository, tenant).await?;
         let filter = Filter { subject: wish.subject.clone(), tier: wish.tier, now: wish.now };
-        let terms = looked_up(&query, &statistics);
-        let candidates = if terms.is_empty() {
-            Vec::new()
-        } else {
-            repository.with_terms(tenant, filter.clone(), terms.clone(), BUDGET as u32).await?
+        let asked = async {
+            match &self.meaning {
+                Some(meaning) => Some(meaning.ask(tenant, &wish.text).await),
+                None => None,
+            }
         };
-        let (scores, missing) = score(&query, &candidates, &statistics, &terms);
-        let mut scored: Vec<(f64, Candidate)> = scores.into_iter().zip(candidates).collect();
-        sort(&mut scored);
-        scored.truncate(SHORTLIST);
-        let mut by_words: Vec<(f64, Uuid)> =
-            scored.iter().map(|(score, candidate)| (*score, candidate.id)).collect();
-        share_with_neighbours(repository, tenant, &mut by_words).await?;
-
-        let mut facts: Vec<Candidate> =
-            scored.into_iter().map(|(_, candidate)| candidate).collect();
+        let (by_words, asked) =
+            tokio::join!(self.by_words(repository, tenant, &query, &filter), asked);
+        let ByWords { mut scored, mut facts, missing } = by_words?;
+        let degraded = matches!(asked, Some(None));
+        let by_meaning = match asked.flatten() {
+            Some(asked) => asked.help(repository, tenant, &filter, &mut scored, &mut facts).await?,
+            None => Vec::new(),
+        };
         let by_spelling = if missing.is_empty() {
             Vec::new()
         } else {
@@ -133,7 +158,9 @@ impl Searcher {
                 .filter(|word| missing.contains(&word.term))
                 .map(|word| word.text.as_str())
                 .collect();
-            let found = spelt_alike(repository, tenant, &vocabulary, &filter, &misspelt).await?;
+            let mut found =
+                spelt_alike(repository, tenant, &vocabulary, &filter, &misspelt).await?;
+            found.truncate(SHORTLIST);
             for (_, candidate) in &found {
                 if !facts.iter().any(|known| known.id == candidate.id) {
                     facts.push(candidate.clone());
@@ -141,7 +168,7 @@ impl Searcher {
             }
             found.into_iter().map(|(_, candidate)| candidate.id).collect()
         };
-        let by_words: Vec<Uuid> = by_words.into_iter().map(|(_, id)| id).collect();
+        let by_words: Vec<Uuid> = scored.into_iter().map(|(_, id)| id).collect();
         let by_time = match &timed {
             Some(timed) => {
                 let at = timely::At { period: timed.period, filter: &filter };
@@ -162,18 +189,46 @@ impl Searcher {
             .collect();
         let place =
             |ids: &[Uuid], id: Uuid| ids.iter().position(|other| *other == id).map(|n| n + 1);
-        Ok(fused
+        let hits = fused
             .into_iter()
             .filter_map(|(id, score)| {
                 let why = Why {
                     words: place(&by_words, id),
+                    meaning: place(&by_meaning, id),
                     spelling: place(&by_spelling, id),
                     time: place(&by_time, id),
                 };
                 memories.remove(&id).map(|memory| Hit { memory, score, why })
             })
             .take(wish.limit)
-            .collect())
+            .collect();
+        Ok(Found { hits, degraded })
+    }
+
+    /// BM25 over those that have the rarest words, and what stands beside the best of them.
+    async fn by_words(
+        &self,
+        repository: &dyn Repository,
+        tenant: &Tenant,
+        query: &Query,
+        filter: &Filter,
+    ) -> Result<ByWords, StoreError> {
+        let statistics = self.statistics(repository, tenant).await?;
+        let terms = looked_up(query, &statistics);
+        let candidates = if terms.is_empty() {
+            Vec::new()
+        } else {
+            repository.with_terms(tenant, filter.clone(), terms.clone(), BUDGET as u32).await?
+        };
+        let (scores, missing) = score(query, &candidates, &statistics, &terms);
+        let mut found: Vec<(f64, Candidate)> = scores.into_iter().zip(candidates).collect();
+        best_first(&mut found);
+        found.truncate(SHORTLIST);
+        let mut scored: Vec<(f64, Uuid)> =
+            found.iter().map(|(score, candidate)| (*score, candidate.id)).collect();
+        share_with_neighbours(repository, tenant, &mut scored).await?;
+        let facts = found.into_iter().map(|(_, candidate)| candidate).collect();
+        Ok(ByWords { scored, facts, missing })
     }
 
     pub(super) async fn statistics(
@@ -207,7 +262,7 @@ impl Searcher {
 }
 
 /// Best first; of equals the newer.
-fn sort(scored: &mut [(f64, Candidate)]) {
+pub(super) fn best_first(scored: &mut [(f64, Candidate)]) {
     scored.sort_by(|(x, a), (y, b)| y.total_cmp(x).then(b.id.cmp(&a.id)));
 }
 
@@ -235,54 +290,6 @@ async fn share_with_neighbours(
     by_words.extend(shares.into_iter().map(|(id, share)| (share, id)));
     by_words.sort_by(|(x, a), (y, b)| y.total_cmp(x).then(b.cmp(a)));
     Ok(())
-}
-
-/// Memories with words that are spelt like `misspelt`.
-async fn spelt_alike(
-    repository: &dyn Repository,
-    tenant: &Tenant,
-    vocabulary: &Vocabulary,
-    filter: &Filter,
-    misspelt: &[&str],
-) -> Result<Vec<(f64, Candidate)>, StoreError> {
-    let mut pairs: Vec<[i32; 2]> = Vec::new();
-    for word in misspelt {
-        // One mistake leaves most pairs of grams three apart whole, at least one of them.
-        let grams = vocabulary.grams(word);
-        for (first, second) in grams.iter().zip(grams.iter().skip(2)) {
-            pairs.push([*first, *second]);
-        }
-        for (first, second) in grams.iter().zip(grams.iter().skip(1)) {
-            pairs.push([*first, *second]);
-        }
-    }
-    if pairs.is_empty() {
-        return Ok(Vec::new());
-    }
-    pairs.truncate(48);
-    let candidates = repository.with_grams(tenant, filter.clone(), pairs, SPELT).await?;
-    let ids = candidates.iter().map(|candidate| candidate.id).collect();
-    let texts: HashMap<Uuid, String> = repository
-        .by_ids(tenant, ids, filter.now)
-        .await?
-        .into_iter()
-        .map(|memory| (memory.id, memory.content))
-        .collect();
-    let mut alike: Vec<(f64, Candidate)> = candidates
-        .into_iter()
-        .filter_map(|candidate| {
-            let there: Vec<String> = words(texts.get(&candidate.id)?).collect();
-            let total: f64 = misspelt
-                .iter()
-                .map(|word| there.iter().map(|other| likeness(word, other)).fold(0.0, f64::max))
-                .filter(|best| *best >= ALIKE)
-                .sum();
-            (total > 0.0).then_some((total, candidate))
-        })
-        .collect();
-    sort(&mut alike);
-    alike.truncate(SHORTLIST);
-    Ok(alike)
 }
 
 fn rankings(

@@ -41,6 +41,9 @@ mod tiers;
 #[path = "common/upkeep.rs"]
 #[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
 mod upkeep;
+#[path = "common/vectors.rs"]
+#[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
+mod vectors;
 #[path = "common/worker.rs"]
 #[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
 mod worker;

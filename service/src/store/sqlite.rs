@@ -43,6 +43,9 @@ mod turnstile;
 #[path = "common/upkeep.rs"]
 #[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
 mod upkeep;
+#[path = "common/vectors.rs"]
+#[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
+mod vectors;
 #[path = "common/worker.rs"]
 #[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
 mod worker;

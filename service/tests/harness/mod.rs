@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses its part of this")]
 
 pub mod database;
+pub mod embedder;
 pub mod model;
 
 use std::io::{BufRead, BufReader, Read, Write};

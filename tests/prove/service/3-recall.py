@@ -4,9 +4,11 @@
 LoCoMo (Maharana et al., 2024, CC BY-NC 4.0; github snap-research/locomo, data/locomo10.zip): a turn of a
 dialogue is a memory, a question knows which turns answer it. Not part of this repository: LOCOMO names
 that file. The first four conversations were there to look at while the ranking was written;
-the other six are reported and were not.
+the other six are reported and were not. With EMBEDDINGS, a directory that holds a sentence-transformer, the same
+questions are asked once more with vectors.
 """
 
+import contextlib
 import http.client
 import json
 import os
@@ -69,12 +71,26 @@ def bm25(sample):
 
 
 class Service:
-    def __init__(self, binary, folder):
+    def __init__(self, binary, folder, embeddings=None):
         self.port = harness.free_port()
-        env = {"PORT": str(self.port), "NEUROCA_DB_URL": f"sqlite://{folder}/nca.db", "NEUROCA_LOG_LEVEL": "error"}
+        self.base = f"{folder}/nca.db"
+        env = {"PORT": str(self.port), "NEUROCA_DB_URL": f"sqlite://{self.base}", "NEUROCA_LOG_LEVEL": "error"}
         subprocess.run([binary, "migrate"], env=env, check=True, stdout=sys.stderr)
-        self.process = subprocess.Popen([binary, "serve"], env=env, stdout=subprocess.DEVNULL)
+        verbs = ["serve"]
+        if embeddings:
+            env["NEUROCA_EMBEDDINGS_PATH"] = embeddings
+            # A question that had to do without its vector would be another figure.
+            env["NEUROCA_EMBEDDINGS_TIMEOUT_MS"] = "60000"
+            verbs.append("worker")
+        self.processes = [subprocess.Popen([binary, verb], env=env, stdout=subprocess.DEVNULL) for verb in verbs]
         harness.until("the service is ready", self.ready)
+        if embeddings:
+            harness.until("all have vectors", self.embedded, 3600)
+
+    def embedded(self):
+        with contextlib.closing(sqlite3.connect(self.base)) as base:
+            missing = "SELECT (SELECT count(*) FROM memories WHERE valid_to IS NULL) - count(*) FROM memory_vectors"
+            return base.execute(missing).fetchone()[0] == 0
 
     def ready(self):
         return harness.accepts(self.port) and self.ask("GET", "/health/ready")[0] == 200
@@ -107,9 +123,16 @@ class Service:
             send()
         return ids
 
+    def answers(self, question, subject):
+        _, found = self.ask("POST", "/v1/search", {"query": question, "subject": subject, "limit": 10})
+        assert not found.get("degraded"), "vectors were to help"
+        return [item["memory"]["id"] for item in found["items"]]
+
     def stop(self):
-        self.process.terminate()
-        self.process.wait(timeout=30)
+        for process in self.processes:
+            process.terminate()
+        for process in self.processes:
+            process.wait(timeout=30)
 
 
 class Tally:
@@ -137,30 +160,46 @@ def main():
         sys.exit("prove: LOCOMO is not set: fetch data/locomo10.zip of github snap-research/locomo and name it: "
                  "LOCOMO=path make prove AREA=service FIGURE=3")
     samples = read(data)
-    binary = os.environ.get("NEUROCA") or harness.release("neuroca-service") / "neuroca"
-    service = Service(str(binary), harness.scratch("data"))
-    tallies = {f"{who}, {part}": Tally() for who in ("ours", "SQLite FTS5 alone") for part in ("seen", "unseen")}
-    try:
-        for number, sample in enumerate(samples):
-            part = "seen" if number < SEEN else "unseen"
-            subject = f"conversation-{number}"
-            ids = service.fill(subject, sample)
-            alone = bm25(sample)
+    binary = str(os.environ.get("NEUROCA") or harness.release("neuroca-service") / "neuroca")
+    folder = harness.scratch("data")
+    service = Service(binary, folder)
+    tallies = {}
+
+    def tally(who, number, ids, evidence, search):
+        begun = time.perf_counter()
+        answers = search()
+        took = time.perf_counter() - begun
+        part = "seen" if number < SEEN else "unseen"
+        one = tallies.setdefault(f"{who}, {part}", Tally())
+        one.add(evidence, [ids.get(answer, answer) for answer in answers], took)
+
+    def ask_all(who, service):
+        for number, (sample, ids) in enumerate(zip(samples, known)):
             for question, evidence in questions(sample, set(ids.values())):
-                begun = time.perf_counter()
-                _, found = service.ask("POST", "/v1/search", {"query": question, "subject": subject, "limit": 10})
-                took = time.perf_counter() - begun
-                answers = [ids[item["memory"]["id"]] for item in found["items"]]
-                tallies[f"ours, {part}"].add(evidence, answers, took)
-                begun = time.perf_counter()
-                answers = alone(question)
-                tallies[f"SQLite FTS5 alone, {part}"].add(evidence, answers, time.perf_counter() - begun)
-            harness.say(f"conversation {number}: {len(ids)} turns")
+                subject = f"conversation-{number}"
+                tally(who, number, ids, evidence, lambda: service.answers(question, subject))
+
+    try:
+        known = [service.fill(f"conversation-{number}", sample) for number, sample in enumerate(samples)]
+        harness.say(f"{sum(map(len, known))} turns")
+        ask_all("ours", service)
     finally:
         service.stop()
+    for number, sample in enumerate(samples):
+        alone = bm25(sample)
+        for question, evidence in questions(sample, set(known[number].values())):
+            tally("SQLite FTS5 alone", number, {}, evidence, lambda: alone(question))
+    embeddings = os.environ.get("EMBEDDINGS")
+    if embeddings:
+        service = Service(binary, folder, embeddings)
+        try:
+            ask_all("ours with vectors", service)
+        finally:
+            service.stop()
     result = {name: tally.told() for name, tally in tallies.items()}
     ours, alone = result["ours, unseen"], result["SQLite FTS5 alone, unseen"]
-    passed = ours["recall_at_10"] > alone["recall_at_10"] and ours["mrr"] > alone["mrr"]
+    helped = result.get("ours with vectors, unseen", ours)
+    passed = helped["recall_at_10"] >= ours["recall_at_10"] and ours["recall_at_10"] > alone["recall_at_10"] and ours["mrr"] > alone["mrr"]
     harness.finish("Retrieval on LoCoMo", "recall@10 and MRR above SQLite FTS5 alone on conversations not seen",
                    passed, result)
 

@@ -34,13 +34,27 @@ pub(super) async fn sample(
     Ok(Sample { total, documents })
 }
 
+/// What ranking needs to know, without the terms.
 #[derive(sqlx::FromRow)]
-struct HappenedRow {
+pub(super) struct HappenedRow {
     id: Uuid,
     subject: Option<String>,
     importance: f64,
     occurred_at: i64,
     strength_at: i64,
+}
+
+impl From<HappenedRow> for Candidate {
+    fn from(row: HappenedRow) -> Self {
+        Self {
+            id: row.id,
+            terms: Vec::new(),
+            subject: row.subject,
+            importance: row.importance,
+            occurred_at: Moment(row.occurred_at),
+            seen_at: Moment(row.strength_at),
+        }
+    }
 }
 
 /// The WHERE for each of the filters, so that the index on time is the one that is used.
@@ -83,15 +97,7 @@ pub(super) async fn during(
         query = query.bind(tier.name());
     }
     let rows: Vec<HappenedRow> = query.fetch_all(on).await?;
-    let candidate = |row: HappenedRow| Candidate {
-        id: row.id,
-        terms: Vec::new(),
-        subject: row.subject,
-        importance: row.importance,
-        occurred_at: Moment(row.occurred_at),
-        seen_at: Moment(row.strength_at),
-    };
-    Ok(rows.into_iter().map(candidate).collect())
+    Ok(rows.into_iter().map(Candidate::from).collect())
 }
 
 pub(super) async fn by_ids(

@@ -24,6 +24,10 @@ pub(super) const BY_IDS: &str = concat!(
     " FROM memories WHERE tenant = $1 AND valid_to IS NULL \
       AND (expires_at IS NULL OR expires_at > $2) AND id = ANY($3)"
 );
+/// Of the live ones among some ids, those that pass a filter.
+pub(super) const FACTS: &str = "SELECT id, subject, importance, occurred_at, strength_at \
+     FROM memories WHERE tenant = $1 AND valid_to IS NULL AND (expires_at IS NULL OR expires_at > $2) \
+     AND id = ANY($3) AND ($4 IS NULL OR subject = $4) AND ($5 IS NULL OR tier = $5)";
 /// What an access changes. Skipped while somebody else changes it: one access more or less.
 pub(super) const TOUCHED: &str = "SELECT tier, importance, strength, strength_at, access_count \
      FROM memories WHERE tenant = $1 AND id = $2 FOR UPDATE SKIP LOCKED";

@@ -1,0 +1,227 @@
+//! Vectors in the database: components as floats of four bytes, little end first.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use super::Backend;
+use super::dialect::{self, Connection};
+use super::find::HappenedRow;
+use crate::memory::{Memory, Moment};
+use crate::store::rows::{MemoryRow, columns};
+use crate::store::{Candidate, Filter, NewVector, StoreError, StoredVector, Vectors};
+use crate::tenant::Tenant;
+
+#[async_trait]
+impl Vectors for Backend {
+    async fn without_vectors(&self, model: &str) -> Result<Vec<(Tenant, i64)>, StoreError> {
+        let model = model.to_owned();
+        self.write_all(move |on| Box::pin(async move { without(on, &model).await })).await
+    }
+
+    async fn to_embed(
+        &self,
+        tenant: &Tenant,
+        model: &str,
+        before: Option<Uuid>,
+        batch: u32,
+    ) -> Result<Vec<Memory>, StoreError> {
+        let (of, model) = (tenant.clone(), model.to_owned());
+        self.read_latest(tenant, move |on| {
+            Box::pin(async move { to_embed(on, &of, &model, before, batch).await })
+        })
+        .await
+    }
+
+    async fn save_vectors(
+        &self,
+        tenant: &Tenant,
+        model: &str,
+        vectors: Vec<NewVector>,
+        now: Moment,
+    ) -> Result<(), StoreError> {
+        let (of, model) = (tenant.clone(), model.to_owned());
+        self.write(tenant, move |on| {
+            Box::pin(async move { save(on, &of, &model, vectors, now).await })
+        })
+        .await
+    }
+
+    async fn remove_other_vectors(&self, model: &str, batch: u32) -> Result<u64, StoreError> {
+        let model = model.to_owned();
+        self.write_all(move |on| Box::pin(async move { remove_others(on, &model, batch).await }))
+            .await
+    }
+
+    async fn vectors(
+        &self,
+        tenant: &Tenant,
+        model: &str,
+        from: (Moment, Option<Uuid>),
+        most: u32,
+    ) -> Result<Vec<StoredVector>, StoreError> {
+        let asked = Arc::new((tenant.clone(), model.to_owned()));
+        self.read(tenant, move |on| {
+            let asked = asked.clone();
+            Box::pin(async move { vectors(on, &asked.0, &asked.1, from, most).await })
+        })
+        .await
+    }
+
+    async fn facts(
+        &self,
+        tenant: &Tenant,
+        filter: Filter,
+        ids: Vec<Uuid>,
+    ) -> Result<Vec<Candidate>, StoreError> {
+        let asked = Arc::new((tenant.clone(), filter, ids));
+        self.read(tenant, move |on| {
+            let asked = asked.clone();
+            Box::pin(async move { facts(on, &asked.0, &asked.1, asked.2.clone()).await })
+        })
+        .await
+    }
+}
+
+/// Compares counts: reads an index of the vectors, and of the memories nothing.
+async fn without(on: &mut Connection, model: &str) -> Result<Vec<(Tenant, i64)>, StoreError> {
+    let rows: Vec<(String, i64)> = sqlx::query_as(
+        "SELECT counted.tenant, CAST(counted.items - coalesce(embedded.items, 0) AS BIGINT) \
+         FROM (SELECT tenant, sum(items) AS items FROM tier_counts GROUP BY tenant) counted \
+         LEFT JOIN (SELECT tenant, count(*) AS items FROM memory_vectors WHERE model = $1 \
+                    GROUP BY tenant) embedded ON embedded.tenant = counted.tenant \
+         WHERE counted.items > coalesce(embedded.items, 0) ORDER BY counted.tenant",
+    )
+    .bind(model)
+    .fetch_all(on)
+    .await?;
+    rows.into_iter()
+        .map(|(name, items)| {
+            let tenant = Tenant::new(&name)
+                .ok_or_else(|| StoreError::Fault("a count has an invalid tenant".into()))?;
+            Ok((tenant, items))
+        })
+        .collect()
+}
+
+async fn to_embed(
+    on: &mut Connection,
+    tenant: &Tenant,
+    model: &str,
+    before: Option<Uuid>,
+    batch: u32,
+) -> Result<Vec<Memory>, StoreError> {
+    let rows: Vec<MemoryRow> = sqlx::query_as(concat!(
+        "SELECT ",
+        columns!(),
+        " FROM memories WHERE tenant = $1 AND id < $3 AND valid_to IS NULL AND NOT EXISTS \
+         (SELECT 1 FROM memory_vectors v WHERE v.tenant = $1 AND v.memory_id = id AND v.model = $2) \
+         ORDER BY id DESC LIMIT $4"
+    ))
+    .bind(tenant.name())
+    .bind(model)
+    .bind(before.unwrap_or(Uuid::max()))
+    .bind(i64::from(batch))
+    .fetch_all(on)
+    .await?;
+    rows.into_iter().map(MemoryRow::memory).collect()
+}
+
+async fn save(
+    on: &mut Connection,
+    tenant: &Tenant,
+    model: &str,
+    vectors: Vec<NewVector>,
+    now: Moment,
+) -> Result<(), StoreError> {
+    for vector in vectors {
+        sqlx::query(
+            "INSERT INTO memory_vectors (tenant, memory_id, model, embedded_at, vector) \
+             SELECT tenant, id, $4, $5, $6 FROM memories \
+             WHERE tenant = $1 AND id = $2 AND version = $3 AND valid_to IS NULL \
+             ON CONFLICT (tenant, memory_id, model) DO NOTHING",
+        )
+        .bind(tenant.name())
+        .bind(vector.memory)
+        .bind(vector.version)
+        .bind(model)
+        .bind(now.0)
+        .bind(packed(&vector.components))
+        .execute(&mut *on)
+        .await?;
+    }
+    Ok(())
+}
+
+async fn remove_others(on: &mut Connection, model: &str, batch: u32) -> Result<u64, StoreError> {
+    let done = sqlx::query(
+        "DELETE FROM memory_vectors WHERE (tenant, memory_id, model) IN \
+         (SELECT tenant, memory_id, model FROM memory_vectors WHERE model <> $1 LIMIT $2)",
+    )
+    .bind(model)
+    .bind(i64::from(batch))
+    .execute(on)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+async fn vectors(
+    on: &mut Connection,
+    tenant: &Tenant,
+    model: &str,
+    from: (Moment, Option<Uuid>),
+    most: u32,
+) -> Result<Vec<StoredVector>, StoreError> {
+    let rows: Vec<(Uuid, Option<String>, i64, Vec<u8>)> = sqlx::query_as(
+        "SELECT v.memory_id, m.subject, v.embedded_at, v.vector FROM memory_vectors v \
+         JOIN memories m ON m.tenant = v.tenant AND m.id = v.memory_id \
+         WHERE v.tenant = $1 AND v.model = $2 AND (v.embedded_at, v.memory_id) > ($3, $4) \
+         ORDER BY v.embedded_at, v.memory_id LIMIT $5",
+    )
+    .bind(tenant.name())
+    .bind(model)
+    .bind(from.0.0)
+    .bind(from.1.unwrap_or_default())
+    .bind(i64::from(most))
+    .fetch_all(on)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|(memory, subject, at, bytes)| StoredVector {
+            memory,
+            subject,
+            embedded_at: Moment(at),
+            components: unpacked(&bytes),
+        })
+        .collect())
+}
+
+async fn facts(
+    on: &mut Connection,
+    tenant: &Tenant,
+    filter: &Filter,
+    ids: Vec<Uuid>,
+) -> Result<Vec<Candidate>, StoreError> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows: Vec<HappenedRow> = sqlx::query_as(dialect::FACTS)
+        .bind(tenant.name())
+        .bind(filter.now.0)
+        .bind(dialect::all_of(ids))
+        .bind(&filter.subject)
+        .bind(filter.tier.map(|tier| tier.name()))
+        .fetch_all(on)
+        .await?;
+    Ok(rows.into_iter().map(Candidate::from).collect())
+}
+
+fn packed(components: &[f32]) -> Vec<u8> {
+    components.iter().flat_map(|component| component.to_le_bytes()).collect()
+}
+
+fn unpacked(bytes: &[u8]) -> Vec<f32> {
+    let (whole, _) = bytes.as_chunks::<4>();
+    whole.iter().map(|four| f32::from_le_bytes(*four)).collect()
+}
