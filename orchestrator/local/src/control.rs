@@ -1,35 +1,28 @@
 //! Starting, looking at, upgrading and stopping the processes of an environment. For the command,
 //! and synchronous: it has nothing else to do meanwhile.
 
-use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 pub use crate::keeper::client::KeeperError;
 pub use crate::keeper::{KeeperStatus, ProcessStatus};
 
-use crate::artifacts::environment_for_programs;
 use crate::keeper::{self, client};
 use crate::layout::StateDir;
 use crate::logs;
+use crate::spawn;
+pub use crate::spawn::SpawnError;
 
 /// How long everything may take to come up.
 const COMES_UP: Duration = Duration::from_secs(15);
-/// Size at which the log of our own processes is begun anew.
-const OWN_LOG_MAX: u64 = 5 * 1024 * 1024;
 
 /// Why the processes are not as asked.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
-    #[error("cannot start {exe}: {error}")]
-    Start { exe: PathBuf, error: io::Error },
-    #[error("cannot write {log}: {error}\n  hint: make the state directory writable for this user")]
-    Log { log: PathBuf, error: io::Error },
+    #[error(transparent)]
+    Spawn(#[from] SpawnError),
     #[error("the supervisor did not come up within {} s; {log} says{lines}", COMES_UP.as_secs())]
     NotUp { log: PathBuf, lines: String },
     #[error("the upgrade did not end: {0}")]
@@ -44,7 +37,7 @@ pub fn ensure_running(state: &StateDir, exe: &Path) -> Result<(), ControlError> 
         return Ok(());
     }
     let until = Instant::now() + COMES_UP;
-    let mut keeper = start_keeper(state, exe)?;
+    let mut keeper = spawn::keeper(state, exe)?;
     loop {
         if is_running(state) {
             return Ok(());
@@ -52,7 +45,7 @@ pub fn ensure_running(state: &StateDir, exe: &Path) -> Result<(), ControlError> 
         // One that found another keeper ends; if that other one dies meanwhile, one is needed.
         if matches!(keeper.try_wait(), Ok(Some(_))) && client::status(state).is_err() {
             std::thread::sleep(Duration::from_millis(50));
-            keeper = start_keeper(state, exe)?;
+            keeper = spawn::keeper(state, exe)?;
         }
         if Instant::now() >= until {
             return Err(not_up(state));
@@ -94,7 +87,7 @@ fn stop_remains(state: &StateDir, exe: &Path) -> Result<bool, ControlError> {
     if !keeper::has_remains(state) {
         return Ok(false);
     }
-    let mut keeper = start_keeper(state, exe)?;
+    let mut keeper = spawn::keeper(state, exe)?;
     let until = Instant::now() + COMES_UP;
     while UnixStream::connect(state.keeper_socket()).is_err() {
         if matches!(keeper.try_wait(), Ok(Some(_))) || Instant::now() >= until {
@@ -137,44 +130,6 @@ pub fn upgrade(state: &StateDir, exe: &Path) -> Result<KeeperStatus, ControlErro
         }
         std::thread::sleep(Duration::from_millis(10));
     }
-}
-
-/// Starts a keeper in a session of its own; it ends at once when there is one.
-pub(crate) fn start_keeper(
-    state: &StateDir,
-    exe: &Path,
-) -> Result<std::process::Child, ControlError> {
-    let failed = |error| ControlError::Start { exe: exe.into(), error };
-    let log = state.own_log();
-    if std::fs::metadata(&log).is_ok_and(|m| m.len() > OWN_LOG_MAX) {
-        let _ = std::fs::rename(&log, log.with_extension("log.1"));
-    }
-    let log = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .mode(0o600)
-        .open(&log)
-        .map_err(|error| ControlError::Log { log, error })?;
-    let mut command = Command::new(exe);
-    command
-        .arg("__keeper")
-        .arg("--state")
-        .arg(state.path())
-        // Nothing of this shell's, secrets least of all, goes to processes that outlive it.
-        .env_clear()
-        .envs(environment_for_programs())
-        .current_dir("/")
-        .stdin(Stdio::null())
-        .stdout(log.try_clone().map_err(failed)?)
-        .stderr(log);
-    // SAFETY: between fork and exec only a system call is made.
-    unsafe {
-        command.pre_exec(|| {
-            rustix::process::setsid()?;
-            Ok(())
-        });
-    }
-    command.spawn().map_err(failed)
 }
 
 fn answers(state: &StateDir) -> bool {

@@ -57,7 +57,7 @@ impl StateDir {
         for dir in [state.artifacts(), state.run(), state.logs(), state.data(), state.edge()] {
             private_dir(&dir).map_err(unusable)?;
         }
-        reserve::set_aside(&state);
+        reserve::set_aside(&state.0, &state.reserve());
         Ok(state)
     }
 
@@ -72,7 +72,10 @@ impl StateDir {
     /// [`write_atomically`] for a file without which nobody goes back: it may take the room that was set aside.
     pub fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         match write_atomically(path, bytes) {
-            Err(error) if error.kind() == io::ErrorKind::StorageFull && reserve::give_up(self) => {
+            Err(error)
+                if error.kind() == io::ErrorKind::StorageFull
+                    && self.give_up_reserve() =>
+            {
                 write_atomically(path, bytes)
             }
             result => result,
@@ -82,6 +85,26 @@ impl StateDir {
     /// Room for when the disk is full.
     pub fn reserve(&self) -> PathBuf {
         self.0.join("reserve")
+    }
+
+    /// Bytes that this user may still write here, if the file system tells.
+    pub fn free(&self) -> Option<u64> {
+        reserve::free(&self.0)
+    }
+
+    /// Whether room for going back is still set aside.
+    pub fn has_reserve(&self) -> bool {
+        self.reserve().exists()
+    }
+
+    /// Gives that room up if the disk is full; true when that made some.
+    pub(crate) fn give_up_reserve(&self) -> bool {
+        reserve::give_up(&self.0, &self.reserve())
+    }
+
+    /// Whether there is room for more than going back.
+    pub fn has_room(&self) -> bool {
+        reserve::has_room(&self.0)
     }
 
     pub fn artifacts(&self) -> PathBuf {
@@ -127,6 +150,20 @@ impl StateDir {
 
     pub fn edge_socket(&self, number: u64) -> PathBuf {
         self.run().join(format!("edge.{number}.sock"))
+    }
+
+    /// The numbers of the edges that have a socket, dead or alive, in their order.
+    pub fn edge_numbers(&self) -> Vec<u64> {
+        let Ok(listing) = fs::read_dir(self.run()) else { return Vec::new() };
+        let mut found: Vec<u64> = listing
+            .flatten()
+            .filter_map(|entry| {
+                let name = entry.file_name().to_string_lossy().into_owned();
+                name.strip_prefix("edge.")?.strip_suffix(".sock")?.parse().ok()
+            })
+            .collect();
+        found.sort_unstable();
+        found
     }
 
     /// Where the edge hands its listening sockets to the next keeper.

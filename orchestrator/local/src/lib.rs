@@ -18,6 +18,7 @@ pub mod processes;
 mod reserve;
 pub mod secrets;
 mod shim;
+mod spawn;
 pub mod store;
 mod supervisor;
 mod target;

@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixListener;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::edge_process::{self, Given};
@@ -104,12 +103,6 @@ fn shim_main(arguments: Arguments<'_>) -> Result<u8, ProcessError> {
     let state = arguments.state("__shim")?;
     let instance = arguments.text("__shim", "--instance")?;
     shim::run(&state, &instance).map_err(ProcessError::Shim)
-}
-
-/// The program that runs now, also when its file has been replaced since.
-pub(crate) fn own_executable() -> std::io::Result<PathBuf> {
-    let proc = PathBuf::from("/proc/self/exe");
-    if proc.exists() { Ok(proc) } else { std::env::current_exe() }
 }
 
 /// `--name value` pairs that this crate itself wrote.

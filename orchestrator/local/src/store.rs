@@ -22,7 +22,6 @@ use neuroca_deploy_engine::ports::StoreError;
 use rusqlite::{Connection, ErrorCode};
 
 use crate::layout::StateDir;
-use crate::reserve;
 
 pub use retention::Pruned;
 pub use wanted::{Wanted, Warm};
@@ -103,7 +102,7 @@ fn with_room<T>(
     attempt: impl Fn() -> Result<T, WriteError>,
 ) -> Result<T, WriteError> {
     match attempt() {
-        Err(WriteError::Sql(error)) if is_full(&error) && reserve::give_up(state) => attempt(),
+        Err(WriteError::Sql(error)) if is_full(&error) && state.give_up_reserve() => attempt(),
         result => result,
     }
 }

@@ -30,14 +30,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::home::Home;
+use crate::keeper;
 use crate::layout::StateDir;
 use crate::process_id::ProcessId;
-use crate::processes::own_executable;
+use crate::spawn::{self, own_executable};
 use crate::store::Store;
-use crate::{control, keeper};
 pub(crate) use api::Asked;
 use edges::Edges;
-pub(crate) use edges::numbers as edge_numbers;
 pub(crate) use launch::{KEY_SETTING, PROJECT_SETTING};
 use publish::Published;
 use revision::Revision;
@@ -131,9 +130,9 @@ async fn keep_a_keeper(supervisor: &Arc<Supervisor>) {
         missing = if is_missing { missing + 1 } else { 0 };
         if missing >= 2 && !*supervisor.stopping.borrow() {
             tracing::warn!("the keeper is gone; starting another");
-            let started = own_executable().map_err(|e| e.to_string()).and_then(|exe| {
-                control::start_keeper(&supervisor.state, &exe).map_err(|e| e.to_string())
-            });
+            let started = own_executable()
+                .map_err(|e| e.to_string())
+                .and_then(|exe| spawn::keeper(&supervisor.state, &exe).map_err(|e| e.to_string()));
             match started {
                 // It replaces this process; until then its end is to be taken note of.
                 Ok(mut keeper) => {

@@ -10,11 +10,10 @@ use rustix::process::Signal;
 use super::Keeper;
 use super::protocol::Listen;
 use super::pulse::Pulse;
-use super::start::pass_on;
 use crate::layout::StateDir;
 use crate::logs;
 use crate::process_id::ProcessId;
-use crate::processes::own_executable;
+use crate::spawn::{own_executable, pass_on};
 
 /// How long an edge may take until it answers.
 const COMES_UP: Duration = Duration::from_secs(10);

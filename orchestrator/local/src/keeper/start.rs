@@ -20,7 +20,7 @@ use super::{Due, Keeper, KeeperFailed, Supervised, end, io as failed, signals};
 use crate::home::Home;
 use crate::layout::StateDir;
 use crate::process_id::ProcessId;
-use crate::processes::own_executable;
+use crate::spawn::{own_executable, pass_on};
 
 /// A supervisor ends within it; one that does not may be killed at any time anyway.
 const SUPERVISOR_ENDS: Duration = Duration::from_secs(2);
@@ -133,7 +133,7 @@ fn new(
     let listen = std::fs::read(state.edge_listen())
         .ok()
         .and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    let highest = crate::supervisor::edge_numbers(&state).into_iter().max().unwrap_or(0);
+    let highest = state.edge_numbers().into_iter().max().unwrap_or(0);
     let next_edge = edges.iter().map(|e| e.number).max().unwrap_or(0).max(highest) + 1;
     Ok(Keeper {
         home: Home::of(&state),
@@ -215,18 +215,5 @@ fn set_flags(fds: &[RawFd], flags: FdFlags) {
     for fd in fds {
         // SAFETY: the keeper owns them, and they stay open during the call.
         let _ = fcntl_setfd(unsafe { BorrowedFd::borrow_raw(*fd) }, flags);
-    }
-}
-
-/// Leaves the descriptors open in the child.
-pub(super) fn pass_on(command: &mut Command, fds: Vec<RawFd>) {
-    // SAFETY: between fork and exec only a system call is made, on descriptors that are open.
-    unsafe {
-        command.pre_exec(move || {
-            for fd in &fds {
-                fcntl_setfd(BorrowedFd::borrow_raw(*fd), FdFlags::empty())?;
-            }
-            Ok(())
-        });
     }
 }

@@ -46,7 +46,7 @@ impl Edges {
     /// Those that answer, the one started last at the end.
     pub async fn living(&self) -> Vec<Edge> {
         let mut found = BTreeMap::new();
-        for number in numbers(&self.state) {
+        for number in self.state.edge_numbers() {
             let control = Control::new(self.state.edge_socket(number));
             if let Ok(Ok(status)) = tokio::time::timeout(ANSWERS, control.status()).await {
                 found.insert(number, Edge { control, status });
@@ -98,18 +98,4 @@ fn errors(by_status: &BTreeMap<String, u64>) -> u64 {
         .iter()
         .filter_map(|class| by_status.get(*class))
         .sum()
-}
-
-/// The numbers of the edges that have a socket, dead or alive.
-pub(crate) fn numbers(state: &StateDir) -> Vec<u64> {
-    let Ok(listing) = std::fs::read_dir(state.run()) else { return Vec::new() };
-    let mut found: Vec<u64> = listing
-        .flatten()
-        .filter_map(|e| {
-            let name = e.file_name().to_string_lossy().into_owned();
-            name.strip_prefix("edge.")?.strip_suffix(".sock")?.parse().ok()
-        })
-        .collect();
-    found.sort_unstable();
-    found
 }

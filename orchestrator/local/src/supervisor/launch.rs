@@ -15,9 +15,9 @@ use super::Supervisor;
 use crate::artifacts;
 use crate::layout::StateDir;
 use crate::process_id::ProcessId;
-use crate::processes::own_executable;
 use crate::secrets;
 use crate::shim::{self, Limits, LogOrder, Order, Report};
+use crate::spawn::own_executable;
 use crate::store::Wanted;
 
 /// Settings that the command leaves for the supervisor.

@@ -14,7 +14,6 @@ use neuroca_deploy_edge::{Control, EdgeError, SlotCounts, SlotReport};
 use serde::Deserialize;
 
 use super::Supervisor;
-use super::edges::numbers;
 
 /// Slots before a window that are still news in it: the longest latency bound, and some.
 const LOOK_BACK: u64 = 70;
@@ -75,7 +74,7 @@ impl Supervisor {
     /// error: what it counted must not be missing from windows that are final.
     async fn slots(&self, since: u64) -> Result<Vec<SlotReport>, String> {
         let mut reports = Vec::new();
-        for number in numbers(&self.state) {
+        for number in self.state.edge_numbers() {
             let control = Control::new(self.state.edge_socket(number));
             match tokio::time::timeout(ANSWERS, control.slots(since)).await {
                 Ok(Ok(report)) => reports.push(report),
