@@ -22,8 +22,7 @@ pub use experiment::{Experiment, Experiments};
 pub use known::{KnownFlags, Stored};
 
 use crate::memory::Moment;
-use definition::Evaluators;
-use logic::Logic;
+use logic::{Evaluators, Logic};
 
 /// What a question is about: `targetingKey`, and whatever rules look at.
 pub type Context = Map<String, Value>;

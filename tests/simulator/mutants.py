@@ -22,6 +22,7 @@ REPO = Path(__file__).resolve().parents[2]
 CORE, ENGINE = "orchestrator/core/src/", "orchestrator/engine/src/"
 ASSESS, STEP = CORE + "rollout/assess.rs", CORE + "rollout/step.rs"
 EFFECTS, INTENTS = CORE + "rollout/effects.rs", CORE + "rollout/intents.rs"
+PHASES = CORE + "rollout/phases.rs"
 DRIVER = ENGINE + "driver.rs"
 
 # Name, file, what stands there, what stands there instead; {broken} asks whether this mutant is awake.
@@ -73,7 +74,7 @@ MUTANTS = [
     ),
     (
         "forget-why-it-turns-back",
-        STEP,
+        PHASES,
         "    state.verdict = Some(outcome);",
         "    state.verdict = Some(outcome).filter(|_| !{broken});",
     ),

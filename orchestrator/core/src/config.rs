@@ -26,7 +26,7 @@ pub mod units;
 
 pub use errors::{ConfigError, ConfigErrors, Place};
 pub(crate) use errors::{one_below_the_other, suggest};
-pub use origins::{Explained, Origins, explain};
+pub use origins::{Explained, Origins};
 pub use resolve::{Inputs, Resolved, SourceFile, base_of, extends_of, resolve};
 pub use schema::schema;
 pub use shipped::defaults;

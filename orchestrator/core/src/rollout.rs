@@ -7,6 +7,7 @@
 mod assess;
 mod effects;
 mod intents;
+mod phases;
 mod spec;
 mod state;
 mod step;

@@ -72,10 +72,7 @@ impl StateDir {
     /// [`write_atomically`] for a file without which nobody goes back: it may take the room that was set aside.
     pub fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         match write_atomically(path, bytes) {
-            Err(error)
-                if error.kind() == io::ErrorKind::StorageFull
-                    && self.give_up_reserve() =>
-            {
+            Err(error) if error.kind() == io::ErrorKind::StorageFull && self.give_up_reserve() => {
                 write_atomically(path, bytes)
             }
             result => result,

@@ -16,6 +16,7 @@ mod replica;
 mod retire;
 mod revision;
 mod route;
+mod status;
 mod table;
 mod windows;
 

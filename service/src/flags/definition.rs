@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::logic::OPERATORS;
+use super::logic::{Evaluators, OPERATORS};
 
 const LONGEST_KEY: usize = 256;
 const MOST_VARIANTS: usize = 100;
@@ -48,9 +48,6 @@ fn example() -> Value {
     json!({ "state": "ENABLED", "variants": { "on": true, "off": false }, "defaultVariant": "off",
         "targeting": { "fractional": [["on", 10], ["off", 90]] } })
 }
-
-/// Rules with a name, for several flags: `{"$ref": "name"}`.
-pub(super) type Evaluators = BTreeMap<String, Value>;
 
 /// All flags: flagd's file.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -3,12 +3,15 @@
 //! A rule is an object with one key, the operator. Everything else stands for itself.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
 use super::compare::{equal, is_true, less, same, strict_number, text};
-use super::definition::Evaluators;
 use super::{fractional, version};
+
+/// Rules with a name, for several flags: `{"$ref": "name"}`.
+pub(super) type Evaluators = BTreeMap<String, Value>;
 
 /// Every operator that a rule may use; `$ref` is one of the set's evaluators.
 pub(super) const OPERATORS: [&str; 22] = [

@@ -10,10 +10,11 @@ use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::{Problem, Shared, maintenance};
+use super::{Problem, Shared};
 use crate::auth::{Principal, Role, Unknown};
-use crate::maintenance::Access;
+use crate::maintenance::{Access, Notice};
 use crate::memory::Moment;
+use crate::tenant::Tenant;
 
 /// Whether the other end of the connection has shown a certificate that is known here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +50,7 @@ async fn admitted(gate: &Gate, certified: bool, headers: &HeaderMap) -> Result<P
     }
     let repository = shared.repository()?;
     // Before it is asked who they are: that is in a database which may be away for maintenance.
-    maintenance::admits_anybody(shared, gate.access)?;
+    admits_anybody(shared, gate.access)?;
     let token = match headers.get(AUTHORIZATION).map(|value| value.to_str()) {
         None => None,
         Some(Ok(value)) => match value.split_once(' ') {
@@ -72,7 +73,7 @@ async fn admitted(gate: &Gate, certified: bool, headers: &HeaderMap) -> Result<P
     if principal.role < gate.role {
         return Err(Problem::forbidden(gate.role.name()));
     }
-    maintenance::admits(shared, &principal.tenant, gate.access)?;
+    admits(shared, &principal.tenant, gate.access)?;
     Ok(principal)
 }
 
@@ -86,5 +87,22 @@ impl<S: Sync> FromRequestParts<S> for Caller {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         // Not there only if an operation was written down without a role.
         parts.extensions.get::<Caller>().cloned().ok_or_else(Problem::internal)
+    }
+}
+
+/// Refuses `access` to everybody, if there is a notice that does.
+fn admits_anybody(shared: &Shared, access: Access) -> Result<(), Problem> {
+    refused(shared.maintenance.notices().service.as_ref(), access)
+}
+
+/// Refuses `access` to `tenant`, if there is a notice that does.
+pub(super) fn admits(shared: &Shared, tenant: &Tenant, access: Access) -> Result<(), Problem> {
+    refused(shared.maintenance.notices().of(tenant), access)
+}
+
+fn refused(notice: Option<&Notice>, access: Access) -> Result<(), Problem> {
+    match notice.filter(|notice| access.is_refused_by(notice)) {
+        None => Ok(()),
+        Some(notice) => Err(Problem::maintenance(notice)),
     }
 }

@@ -12,7 +12,7 @@ use super::input::Body;
 use super::{Problem, Shared};
 use crate::audit::Act;
 use crate::auth::{Principal, Role};
-use crate::maintenance::{Access, Mode, Notice, Notices, Scope};
+use crate::maintenance::{Mode, Notice, Notices, Scope};
 use crate::memory::Moment;
 use crate::tenant::Tenant;
 
@@ -109,21 +109,4 @@ fn check(caller: &Principal, wanted: &MaintenanceWish) -> Result<(), Problem> {
         )));
     }
     Ok(())
-}
-
-/// Refuses `access` to everybody, if there is a notice that does.
-pub(super) fn admits_anybody(shared: &Shared, access: Access) -> Result<(), Problem> {
-    refused(shared.maintenance.notices().service.as_ref(), access)
-}
-
-/// Refuses `access` to `tenant`, if there is a notice that does.
-pub(super) fn admits(shared: &Shared, tenant: &Tenant, access: Access) -> Result<(), Problem> {
-    refused(shared.maintenance.notices().of(tenant), access)
-}
-
-fn refused(notice: Option<&Notice>, access: Access) -> Result<(), Problem> {
-    match notice.filter(|notice| access.is_refused_by(notice)) {
-        None => Ok(()),
-        Some(notice) => Err(Problem::maintenance(notice)),
-    }
 }

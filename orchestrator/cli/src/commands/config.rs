@@ -1,7 +1,7 @@
 //! `config`: what an environment resolves to, where each value came from, and the schema.
 
 use clap::Args;
-use neuroca_deploy_core::config::{explain, schema};
+use neuroca_deploy_core::config::schema;
 use serde_json::json;
 
 use crate::context::Context;
@@ -44,14 +44,15 @@ impl Config {
         let resolved = ctx.project.resolve(&environment, &self.selection.sets)?;
         match (self.explain, ctx.output.json) {
             (true, true) => {
-                let settings = explain(&resolved);
+                let settings = resolved.explain();
                 ctx.output.document(
                     "explanation",
                     json!({ "environment": environment, "settings": settings }),
                 );
             }
             (true, false) => {
-                let rows: Vec<Vec<String>> = explain(&resolved)
+                let rows: Vec<Vec<String>> = resolved
+                    .explain()
                     .into_iter()
                     .map(|e| vec![e.path, e.value, ctx.output.out.dim(&e.origin)])
                     .collect();

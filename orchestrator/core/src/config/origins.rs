@@ -7,7 +7,6 @@ use serde_json::Value as Json;
 
 use super::errors::Place;
 use super::model::Environment;
-use super::resolve::Resolved;
 use super::typed::{Typed, Value};
 
 /// Dotted path to the place where the value was written; lists are one value.
@@ -44,6 +43,15 @@ impl Origins {
             }
         }
     }
+
+    /// Every setting of `environment` with its value and origin, sorted by path.
+    pub(super) fn explain(&self, environment: &Environment) -> Vec<Explained> {
+        let origin = |path: &str| self.get(path).unwrap_or_else(|| "default".into());
+        leaves(environment)
+            .into_iter()
+            .map(|(path, value)| Explained { origin: origin(&path), path, value })
+            .collect()
+    }
 }
 
 /// One line of `config --explain`.
@@ -52,15 +60,6 @@ pub struct Explained {
     pub path: String,
     pub value: String,
     pub origin: String,
-}
-
-/// Every setting with its value and origin, sorted by path.
-pub fn explain(resolved: &Resolved) -> Vec<Explained> {
-    let origin = |path: &str| resolved.origins.get(path).unwrap_or_else(|| "default".into());
-    leaves(&resolved.environment)
-        .into_iter()
-        .map(|(path, value)| Explained { origin: origin(&path), path, value })
-        .collect()
 }
 
 fn collect(at: &Typed, path: &str, written: &mut BTreeMap<String, Place>) {

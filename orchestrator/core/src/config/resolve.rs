@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::check::Checker;
 use super::errors::{ConfigErrors, Place, Problems};
 use super::model::Environment;
-use super::origins::Origins;
+use super::origins::{Explained, Origins};
 use super::overrides::read_override;
 use super::read::read;
 use super::rules;
@@ -38,6 +38,13 @@ pub struct Inputs {
 pub struct Resolved {
     pub environment: Environment,
     pub origins: Origins,
+}
+
+impl Resolved {
+    /// Every setting with its value and origin, sorted by path.
+    pub fn explain(&self) -> Vec<Explained> {
+        self.origins.explain(&self.environment)
+    }
 }
 
 /// The file that `file` extends, as it is written there.

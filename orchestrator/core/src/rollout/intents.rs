@@ -1,7 +1,7 @@
 //! What operators' words do to the machine. Whether anybody may say them is not decided here.
 
+use super::phases::{after, enter, turn_back};
 use super::state::{Intent, Phase, State};
-use super::step::{after, enter, turn_back};
 use crate::effect::Outcome;
 
 pub(super) fn operator(state: &mut State, intent: &Intent, now: u64) {

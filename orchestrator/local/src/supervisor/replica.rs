@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::Supervisor;
 use super::launch;
 use super::probe::{Failed, probe};
-use super::revision::Status;
+use super::status::Status;
 use crate::logs;
 use crate::process_id::boot_ms;
 use crate::shim::{self, End, Report, redact};

@@ -19,9 +19,9 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use crate::auth::{Principal, Role};
-use crate::http::admit::Caller;
+use crate::http::admit::{Caller, admits};
 use crate::http::input::Body;
-use crate::http::{Problem, Shared, maintenance, memories, search};
+use crate::http::{Problem, Shared, memories, search};
 use crate::maintenance::Access;
 use crate::memory::Draft;
 
@@ -69,7 +69,7 @@ impl Tools {
         if self.caller.role < tool.role {
             return Err(Problem::forbidden(tool.role.name()));
         }
-        maintenance::admits(&self.shared, &self.caller.tenant, tool.access)?;
+        admits(&self.shared, &self.caller.tenant, tool.access)?;
         match name {
             "add" => self.add(arguments).await,
             "search" => {

@@ -4,7 +4,7 @@ use insta::assert_snapshot;
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::{explain, units::Millis};
+use crate::config::units::Millis;
 
 #[test]
 fn a_flag_beats_a_variable_beats_a_file_beats_its_base_beats_the_default() {
@@ -135,7 +135,7 @@ fn explain_says_where_each_value_came_from() {
         ..inputs(&[SMALL, "components: {web: {env: {A: x}}}\n"])
     };
     let found = resolve(&given).expect("valid");
-    let lines = explain(&found);
+    let lines = found.explain();
     assert!(lines.is_sorted_by_key(|line| line.path.clone()));
     let written: Vec<String> = lines
         .iter()

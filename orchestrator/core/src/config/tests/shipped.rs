@@ -3,7 +3,7 @@
 use insta::assert_snapshot;
 
 use super::*;
-use crate::config::{defaults, explain, schema};
+use crate::config::{defaults, schema};
 
 fn shipped(environment: &str) -> Resolved {
     let text = |name: &str| {
@@ -48,7 +48,8 @@ fn development_needs_no_secret_and_the_others_have_theirs_by_reference() {
 
 #[test]
 fn production_explained() {
-    let lines: Vec<String> = explain(&shipped("production"))
+    let lines: Vec<String> = shipped("production")
+        .explain()
         .iter()
         .filter(|line| line.origin != "default")
         .map(|line| format!("{} = {}  ({})", line.path, line.value, line.origin))
