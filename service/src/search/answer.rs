@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::fuse::{Ranking, fuse};
 use super::period::timed;
-use super::score::{BUDGET, looked_up, score};
+use super::score::{MOST, looked_up, score};
 use super::spelling::spelt_alike;
 use super::{Meaning, Query, Statistics, Vocabulary, timely};
 use crate::memory::{Memory, Moment, Tier};
@@ -214,11 +214,11 @@ impl Searcher {
         filter: &Filter,
     ) -> Result<ByWords, StoreError> {
         let statistics = self.statistics(repository, tenant).await?;
-        let terms = looked_up(query, &statistics);
+        let terms = looked_up(query, &statistics, filter.subject.is_some());
         let candidates = if terms.is_empty() {
             Vec::new()
         } else {
-            repository.with_terms(tenant, filter.clone(), terms.clone(), BUDGET as u32).await?
+            repository.with_terms(tenant, filter.clone(), terms.clone(), MOST as u32).await?
         };
         let (scores, missing) = score(query, &candidates, &statistics, &terms);
         let mut found: Vec<(f64, Candidate)> = scores.into_iter().zip(candidates).collect();
