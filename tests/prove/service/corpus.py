@@ -38,3 +38,9 @@ class Corpus:
         """Some words of a sentence that is there, as somebody who half remembers it asks."""
         words = sentence.lower().rstrip(".").split()
         return "what about " + " ".join(self.chance.sample(words, min(len(words), self.chance.randint(3, 5)))) + "?"
+
+    def misspelt(self, question):
+        """With two letters of the longest word in each other's place."""
+        word = max(question.rstrip("?").split(" "), key=len)
+        at = self.chance.randrange(len(word) - 1)
+        return question.replace(word, word[:at] + word[at + 1] + word[at] + word[at + 2 :], 1)

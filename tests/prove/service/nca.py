@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -160,3 +161,30 @@ class Client:
             cursor = page.get("next_cursor")
             if not cursor:
                 return
+
+
+class Redis:
+    """A connection to Redis: what figures ask of it, and no more."""
+
+    def __init__(self, port):
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=30)
+        self.file = self.socket.makefile("rb")
+
+    def ask(self, *words):
+        parts = [str(word).encode() for word in words]
+        self.socket.sendall(b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts))
+        return self.answer()
+
+    def answer(self):
+        kind, rest = (line := self.file.readline().rstrip(b"\r\n"))[:1], line[1:]
+        if kind == b"-":
+            raise RuntimeError(f"Redis: {rest.decode()}")
+        if kind == b"*":
+            return [self.answer() for _ in range(int(rest))]
+        if kind == b"$":
+            return None if rest == b"-1" else self.file.read(int(rest) + 2)[:-2].decode(errors="replace")
+        return rest.decode()
+
+    def close(self):
+        self.file.close()
+        self.socket.close()
