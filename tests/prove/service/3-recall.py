@@ -23,6 +23,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import harness  # noqa: E402
+import nca  # noqa: E402
 
 SEEN = 4
 ANSWERED = {1, 2, 3, 4}  # Category 5 has no answer in the dialogue.
@@ -160,7 +161,7 @@ def main():
         sys.exit("prove: LOCOMO is not set: fetch data/locomo10.zip of github snap-research/locomo and name it: "
                  "LOCOMO=path make prove AREA=service FIGURE=3")
     samples = read(data)
-    binary = str(os.environ.get("NEUROCA") or harness.release("neuroca-service") / "neuroca")
+    binary = nca.binary()
     folder = harness.scratch("data")
     service = Service(binary, folder)
     tallies = {}

@@ -117,8 +117,7 @@ def starts_on_both(old, new, database):
 def main():
     commit, before, now = old_commit()
     old = build_old(commit)
-    folder = harness.release("neuroca-service", "neuroca-load")
-    new, load = folder / "neuroca", folder / "load"
+    new, load = nca.binary(), harness.release("neuroca-load") / "load"
     result = {}
     with nca.Postgres(*nca.DURABLE) as server:
         for name, url in {"sqlite": f"sqlite://{harness.scratch('sqlite')}/nca.db", "postgresql": server.database()}.items():

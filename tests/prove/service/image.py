@@ -28,8 +28,7 @@ class Image:
     def __init__(self):
         if os.getuid() != 0 or not shutil.which("unshare") or not shutil.which("setpriv"):
             sys.exit("prove: the image is looked at as root, with unshare and setpriv (Debian: util-linux)")
-        self.root = harness.scratch("image")
-        subprocess.run([harness.REPO / "scripts/image.sh", self.root], check=True, stdout=sys.stderr)
+        self.root = nca.image()
         self.data = harness.scratch("data")
         os.chown(self.data, 65532, 65532)
         self.program = harness.scratch("run") / "neuroca"

@@ -19,9 +19,16 @@ import harness  # noqa: E402
 DURABLE = ("-c", "fsync=on", "-c", "synchronous_commit=on", "-c", "full_page_writes=on")
 
 
+def image():
+    """The folder with all that the image holds."""
+    folder = (harness.TARGET_DIR / "prove" / "image").resolve()
+    subprocess.run([harness.REPO / "scripts/image.sh", folder], check=True, stdout=sys.stderr)
+    return folder
+
+
 def binary():
-    """The release binary; NEUROCA names another one."""
-    return os.environ.get("NEUROCA") or str(harness.release("neuroca-service") / "neuroca")
+    """The executable of the image; NEUROCA names another one."""
+    return os.environ.get("NEUROCA") or str(image() / "neuroca")
 
 
 class Postgres:
