@@ -5,7 +5,7 @@ Measures the folder that the Dockerfile's last stage is made of, run as a contai
 cannot be written to, a user who is not root (image.py). Databases hold 10,000 memories. Ready is counted from the start of
 the process, mounts included, to the first 200 of /health/ready; the port is asked without a pause.
 
-ROUNDS (starts) bounds it for a try.
+ROUNDS (starts) and SECONDS_EACH (of idleness) bound it for a try.
 """
 
 import os
@@ -20,7 +20,7 @@ from image import Image  # noqa: E402
 
 MEMORIES = 10_000
 STARTS = int(os.environ.get("ROUNDS", "50"))
-IDLE_SECONDS = 20
+IDLE_SECONDS = int(os.environ.get("SECONDS_EACH", "20"))
 
 
 def fill(service):

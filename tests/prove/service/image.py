@@ -12,12 +12,16 @@ import harness
 import nca
 
 # A shell of the machine and not of the image: it is gone when the executable starts, under the same pid. Its mounts
-# are its own and go with it.
-RUN = """#!/bin/sh
+# are its own and go with it; /dev and /proc are what every engine adds.
+RUN = r"""#!/bin/sh
 exec unshare --mount --propagation private /bin/sh -c '
-    mount --bind "$0" "$0" && mount --bind "$1" "$0/data" && mount -o remount,bind,ro "$0" || exit 70
+    mount --bind "$0" "$0" && mount --bind "$1" "$0/data" && mount --bind /proc "$0/proc" &&
+        mount -t tmpfs -o mode=755 dev "$0/dev" && mknod -m 666 "$0/dev/null" c 1 3 && mknod -m 444 "$0/dev/random" c 1 8 &&
+        mknod -m 444 "$0/dev/urandom" c 1 9 &&
+        mount -o remount,bind,ro "$0" || exit 70
     root=$0; shift
-    exec setpriv --no-new-privs chroot --userspec=65532:65532 "$root" /neuroca "$@"
+    exec setpriv --no-new-privs --clear-groups "$(command -v unshare)" \
+        --root "$root" --wd /data --setgid 65532 --setuid 65532 /neuroca "$@"
 ' '{root}' '{data}' "$@"
 """
 
@@ -29,6 +33,8 @@ class Image:
         if os.getuid() != 0 or not shutil.which("unshare") or not shutil.which("setpriv"):
             sys.exit("prove: the image is looked at as root, with unshare and setpriv (Debian: util-linux)")
         self.root = nca.image()
+        for name in ("dev", "proc"):
+            (self.root / name).mkdir(exist_ok=True)
         self.data = harness.scratch("data")
         os.chown(self.data, 65532, 65532)
         self.program = harness.scratch("run") / "neuroca"
