@@ -62,7 +62,7 @@ fn sixteen_clients_search_and_write_without_waiting_for_each_other() {
                         searches.lock().expect("no panic").push(begun.elapsed());
                         let best = found.json()["items"][0]["memory"]["content"].to_string();
                         assert!(best.contains(&format!("box {wanted} ")), "{wanted}: {best}");
-                        let body = draft(&format!("client {client} says {turn}"), "bob");
+                        let body = draft(&format!("client c{client} says r{turn}"), "bob");
                         let begun = Instant::now();
                         let made =
                             connection.request("POST", "/v1/memories", &[], &body.to_string());
