@@ -9,9 +9,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use harness::database::Database;
-use harness::{Running, migrated};
+use harness::{Connection, Running, migrated};
 use neuroca_load::{Load, run, verify};
 use serde_json::{Value, json};
+
+const BOXES: usize = 1000;
 
 /// One at a time: each of them is about what happens when there is much to do.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -44,49 +46,53 @@ fn p95(mut times: Vec<Duration>) -> Duration {
     times[times.len() * 95 / 100]
 }
 
-/// Figure 2. The bound is not that of the figure, which is of a release build on a machine of its own: it fails when
-/// somebody waits for somebody else, or for a scan of what an index should find.
+/// One search for a box that is there and one write, and how long each took.
+fn turn(connection: &mut Connection, client: usize, turn: usize) -> [Duration; 2] {
+    let wanted = (client * 61 + turn * 7) % BOXES;
+    let question = json!({"query": format!("what is in box {wanted}?")}).to_string();
+    let begun = Instant::now();
+    let found = connection.request("POST", "/v1/search", &[], &question);
+    let search = begun.elapsed();
+    assert_eq!(found.status, 200, "{found:?}");
+    let best = found.json()["items"][0]["memory"]["content"].to_string();
+    assert!(best.contains(&format!("box {wanted} ")), "{wanted}: {best}");
+    let body = draft(&format!("client c{client} says r{turn}"), "bob").to_string();
+    let begun = Instant::now();
+    let made = connection.request("POST", "/v1/memories", &[], &body);
+    assert_eq!(made.status, 201, "{made:?}");
+    [search, begun.elapsed()]
+}
+
+/// Figure 2. How fast a debug build is on a machine that others use says nothing; sixteen clients may take as long as sixteen
+/// one after the other, four times over, and not as long as whoever waits for a lock.
 #[test]
 fn sixteen_clients_search_and_write_without_waiting_for_each_other() {
     let _alone = alone();
-    const BOUND: Duration = Duration::from_secs(5);
     for database in Database::each() {
         let service = database.serve(&[]);
-        let drafts: Vec<Value> = (0..1000)
+        let drafts: Vec<Value> = (0..BOXES)
             .map(|n| draft(&format!("box {n} holds thing t{}", n * 7919 % 1009), "ann"))
             .collect();
         add_all(&service, &drafts);
-        let (searches, writes) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
-        std::thread::scope(|scope| {
-            for client in 0..16 {
-                let (service, searches, writes) = (&service, &searches, &writes);
-                scope.spawn(move || {
+        let mut connection = service.connect();
+        let by_itself: Vec<[Duration; 2]> = (0..5).map(|n| turn(&mut connection, 16, n)).collect();
+        let together: Vec<[Duration; 2]> = std::thread::scope(|scope| {
+            let clients: Vec<_> = (0..16)
+                .map(|client| {
                     let mut connection = service.connect();
-                    for turn in 0..5 {
-                        let wanted = (client * 61 + turn * 7) % 1000;
-                        let question = json!({"query": format!("what is in box {wanted}?")});
-                        let begun = Instant::now();
-                        let found =
-                            connection.request("POST", "/v1/search", &[], &question.to_string());
-                        searches.lock().expect("no panic").push(begun.elapsed());
-                        assert_eq!(found.status, 200, "{found:?}");
-                        let best = found.json()["items"][0]["memory"]["content"].to_string();
-                        assert!(best.contains(&format!("box {wanted} ")), "{wanted}: {best}");
-                        let body = draft(&format!("client c{client} says r{turn}"), "bob");
-                        let begun = Instant::now();
-                        let made =
-                            connection.request("POST", "/v1/memories", &[], &body.to_string());
-                        writes.lock().expect("no panic").push(begun.elapsed());
-                        assert_eq!(made.status, 201, "{made:?}");
-                    }
-                });
-            }
+                    scope.spawn(move || {
+                        (0..5).map(|n| turn(&mut connection, client, n)).collect::<Vec<_>>()
+                    })
+                })
+                .collect();
+            clients.into_iter().flat_map(|one| one.join().expect("no panic")).collect()
         });
-        let (search, write) = (
-            p95(searches.into_inner().expect("no panic")),
-            p95(writes.into_inner().expect("no panic")),
-        );
-        assert!(search < BOUND && write < BOUND, "{}: {search:?}, {write:?}", database.url);
+        for (place, what) in ["search", "write"].into_iter().enumerate() {
+            let longest = by_itself.iter().map(|times| times[place]).max().expect("some");
+            let bound = longest * 64 + Duration::from_secs(1);
+            let seen = p95(together.iter().map(|times| times[place]).collect());
+            assert!(seen < bound, "{}: {what}: {seen:?}, by itself {longest:?}", database.url);
+        }
     }
 }
 
