@@ -26,6 +26,7 @@ install_packages() {
     python3 -c 'import ensurepip' 2>/dev/null || packages+=(python3-venv)
     python3 -m pip --version >/dev/null 2>&1 || packages+=(python3-pip)
     want prometheus prometheus
+    want redis-server redis-server
     # It would come with prometheus, and is a service that nobody asked for.
     [[ " ${packages[*]} " == *" prometheus "* ]] && packages+=(prometheus-node-exporter-)
     compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || packages+=(postgresql)

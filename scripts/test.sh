@@ -60,6 +60,8 @@ fi
 command -v python3 >/dev/null ||
     missing "python3" "tests that deploy a program in another language (examples/hello)"
 command -v curl >/dev/null || missing "curl" "tests of what a client that is not ours sees"
+command -v redis-server >/dev/null ||
+    missing "redis-server" "replicas that share a rate limit (Debian: apt-get install redis-server)"
 command -v prometheus >/dev/null ||
     missing "prometheus" "counts of requests from a real Prometheus (Debian: apt-get install prometheus)"
 [[ $(id -u) -eq 0 ]] ||

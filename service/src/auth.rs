@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 pub use jwt::Refusal;
 pub use key::{ApiKey, KeySecret, parse};
-pub use limit::Limiter;
+pub use limit::{Limiter, RedisAddress};
 pub use oidc::{Oidc, OidcError, OidcSettings};
 pub use role::Role;
 
@@ -56,6 +56,8 @@ pub struct AuthSettings {
     pub oidc: Option<OidcSettings>,
     /// Requests a minute; 0 for no limit.
     pub per_minute: u32,
+    /// Where replicas share what is left of them.
+    pub redis: Option<RedisAddress>,
 }
 
 /// Why somebody is not let in.

@@ -93,7 +93,7 @@ pub struct Settings {
     pub retention_days: Option<u32>,
     /// `NEUROCA_MASK` and `NEUROCA_MASK_PATTERNS`.
     pub masking: Masking,
-    /// `NEUROCA_AUTH`, `NEUROCA_OIDC_*`, `NEUROCA_RATE_LIMIT_PER_MINUTE`.
+    /// `NEUROCA_AUTH`, `NEUROCA_OIDC_*`, `NEUROCA_RATE_LIMIT_PER_MINUTE`, `NEUROCA_REDIS_URL`.
     pub auth: AuthSettings,
     /// `NEUROCA_LLM_*`: the language model that may be asked; everything else works without one.
     pub llm: Option<LlmSettings>,

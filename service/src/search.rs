@@ -10,6 +10,7 @@ mod fuse;
 mod like;
 mod meaning;
 mod period;
+mod prefer;
 mod query;
 mod score;
 mod shelf;

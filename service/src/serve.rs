@@ -75,7 +75,7 @@ pub async fn serve(settings: Settings, mut shutdown: Shutdown) -> Result<(), Ser
         metrics: Metrics::default(),
         events: Events::default(),
         authenticator: Authenticator::new(&settings.auth),
-        limiter: Limiter::new(settings.auth.per_minute),
+        limiter: Limiter::new(&settings.auth),
         maintenance: Maintenance::default(),
         flags: KnownFlags::default(),
         accesses: Accesses::default(),
@@ -85,6 +85,10 @@ pub async fn serve(settings: Settings, mut shutdown: Shutdown) -> Result<(), Ser
     let beat = tokio::spawn({
         let lifecycle = lifecycle.clone();
         async move { lifecycle.beat().await }
+    });
+    tokio::spawn({
+        let (shared, lifecycle) = (shared.clone(), lifecycle.clone());
+        async move { shared.limiter.keep(&lifecycle).await }
     });
     let server = Server { router: router(shared.clone()), tls, lifecycle: lifecycle.clone() };
     let accepting = tokio::spawn(accept(listener, server));

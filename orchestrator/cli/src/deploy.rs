@@ -15,8 +15,10 @@ use crate::context::Context;
 use crate::drive::{Driven, Manner, Task, drive};
 use crate::error::{Exit, Failure, Result};
 use crate::foresight::{foresight, say};
+use crate::output::manifests::lines as manifest_lines;
 use crate::output::plan::{self as printed, Show};
 use crate::output::when;
+use crate::planning::manifests_now;
 use crate::site::Site;
 
 /// Flags of everything that deploys what has to be approved.
@@ -104,7 +106,7 @@ pub async fn deploy(
         tell(ctx, plan, &Outcome::Deployed, 0, true);
         return Ok(Exit::Done);
     }
-    let goes_back = plan.rollout.rollback || plan.release.components.is_empty();
+    let goes_back = plan.rollout.rollback || plan.release.is_empty();
     if !goes_back {
         site.has_room()?;
     }
@@ -134,7 +136,22 @@ pub async fn carry_out(
     }
     let began = when::now_ms();
     let driven = drive(ctx, site, store, Task::Apply(plan), &driving.manner()).await?;
+    if matches!(&driven, Driven::Ended(Outcome::Outdated { .. })) {
+        say_what_it_would_be(ctx, site, plan).await;
+    }
     ended(ctx, site, plan, driven, began)
+}
+
+/// Somebody changed objects before they were written: the difference is shown anew.
+async fn say_what_it_would_be(ctx: &Context, site: &Site, plan: &Plan) {
+    let Ok(Some(now)) = manifests_now(plan, site).await else { return };
+    match ctx.output.json {
+        true => ctx.output.event("manifests", json!(now)),
+        false => {
+            let lines = manifest_lines(&now, ctx.output.err);
+            ctx.output.note(&format!("now the plan would be:\n{}", lines.trim_end()));
+        }
+    }
 }
 
 /// Removes what was left for processes that have long read it.
@@ -198,7 +215,7 @@ fn tell(ctx: &Context, plan: &Plan, outcome: &Outcome, spent: u64, noop: bool) {
         ctx.output.event("outcome", body);
     } else if *outcome == Outcome::Deployed && !noop {
         let took = when::span(spent);
-        let done = match plan.release.components.is_empty() {
+        let done = match plan.release.is_empty() {
             true => "Stopped.",
             false if plan.rollout.rollback => "Rolled back.",
             false => "Deployed.",

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use neuroca_deploy_core::config::Resolved;
 use neuroca_deploy_core::config::model::{Component, Environment, Kubernetes, TargetKind};
 use neuroca_deploy_core::digest::Digest;
+use neuroca_deploy_core::manifests::{self, Read, read};
 use neuroca_deploy_core::release::{ComponentRelease, Release, SecretVersion};
 use neuroca_deploy_engine::ports::Secrets;
 
@@ -13,7 +14,27 @@ use crate::error::{Exit, Failure, Problem, Result, did_you_mean};
 use crate::project::{ArtifactEntry, Project};
 use crate::site::Site;
 
-/// The release that the files ask for.
+/// The user's own manifests in the files; one machine has no objects to apply them to.
+pub fn manifests(project: &Project, site: &Site, resolved: &Resolved) -> Result<Vec<Read>> {
+    if resolved.environment.target == TargetKind::Local {
+        return Ok(Vec::new());
+    }
+    let documents = project.render(&site.environment, resolved)?;
+    read(&documents).map_err(|problems| unusable(Exit::Usage, problems))
+}
+
+/// Why manifests cannot be applied, each with its file and line.
+pub fn unusable(exit: Exit, problems: Vec<manifests::Problem>) -> Failure {
+    let told = problems.into_iter().map(|problem| Problem {
+        place: problem.at,
+        message: problem.message,
+        hint: problem.hint,
+    });
+    let failure = Failure::new(exit, "manifests", "manifests cannot be applied");
+    Failure { problems: told.collect(), ..failure }
+}
+
+/// The release that the files ask for, without the user's own manifests.
 pub async fn desired(
     project: &Project,
     site: &Site,
@@ -58,6 +79,7 @@ pub async fn desired(
         rollout: resolved.environment.rollout,
         retention: resolved.environment.retention,
         kubernetes,
+        manifests: Vec::new(),
         rendered: documents
             .into_iter()
             .map(|d| (d.path, Digest::of_bytes(d.text.as_bytes())))

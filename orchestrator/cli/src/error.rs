@@ -20,6 +20,7 @@ pub enum Exit {
     Stale = 3,
     Locked = 4,
     TurnedBack = 5,
+    Refused = 6,
     Unverified = 7,
     Stopped = 8,
     Usage = 64,
@@ -121,6 +122,12 @@ impl Failure {
             Outcome::Failed { reason } => {
                 let text = format!("failed: {reason}");
                 Some(Self::split(Exit::Failed, "failed", &text).or_hint(|| look))
+            }
+            Outcome::Outdated { reason } => {
+                let text = format!("the plan is stale: {reason}");
+                Some(Self::split(Exit::Stale, "stale", &text).or_hint(|| {
+                    format!("make a new one and look at it: neuroca-deploy plan {environment}")
+                }))
             }
             Outcome::Stranded { reason } => {
                 let text = format!("failed: {reason}");

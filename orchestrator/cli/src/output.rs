@@ -3,6 +3,7 @@
 //! Nobody else in this crate writes to a stream. A reader that went away (`| head`) is no error.
 
 pub mod evidence;
+pub mod manifests;
 pub mod plan;
 pub mod plot;
 pub mod preview;

@@ -1,19 +1,22 @@
 //! Plans from files, towards an earlier release, or from a saved file; and whether one is stale.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use neuroca_deploy_core::manifests::{Action, Change as ManifestChange, Id, ManifestPlan, Read};
 use neuroca_deploy_core::plan::{Base, Change, InForce, Plan, read};
 use neuroca_deploy_core::release::{Release, ReleaseId};
 use neuroca_deploy_engine::ports::StateStore;
 
-use crate::desired::desired;
+use crate::desired::{desired, manifests};
 use crate::error::{Exit, Failure, Result};
 use crate::flags::Selection;
 use crate::output::Paint;
+use crate::output::manifests::lines as manifest_lines;
 use crate::output::plan::{Show, changes};
 use crate::project::Project;
-use crate::site::Site;
+use crate::site::{Looking, Site};
 
 /// What is in force, with the releases that were left half-way since then.
 pub struct Found {
@@ -56,11 +59,19 @@ pub async fn from_files(
     site: &Site,
     store: &dyn StateStore,
     selection: &Selection,
+    looking: Looking,
 ) -> Result<Plan> {
     let resolved = project.resolve(&site.environment, &selection.sets)?;
     let origins = resolved.origins.clone();
-    let wanted = desired(project, site, resolved, selection.release.as_deref()).await?;
+    let own = manifests(project, site, &resolved)?;
+    let mut wanted = desired(project, site, resolved, selection.release.as_deref()).await?;
+    // First: what it reads of the state is not read again.
     let found = in_force(store, &site.environment).await?;
+    let (own, planned) = site.manifests(own, looking).await?.unzip();
+    wanted.manifests = own.unwrap_or_default();
+    if wanted.is_empty() {
+        return Err(nothing_to_deploy(&site.environment));
+    }
     let version = selection.release.clone();
     let origin = |path: &str| match &version {
         Some(v) if path == "release" || path.ends_with(".artifact") => {
@@ -69,7 +80,13 @@ pub async fn from_files(
         }
         _ => origins.get(path),
     };
-    Ok(Plan::new(found.base.clone(), found.in_force(), wanted, false, &origin))
+    let plan = Plan::new(found.base.clone(), found.in_force(), wanted, false, &origin);
+    Ok(plan.with_manifests(planned))
+}
+
+fn nothing_to_deploy(environment: &str) -> Failure {
+    Failure::usage(format!("{environment} has neither a component nor a manifest"))
+        .hint("describe a component under `components:`, or put manifests into `kubernetes/`")
 }
 
 /// The plan from what is in force to a release that is given as a value.
@@ -82,7 +99,34 @@ pub async fn towards(
 ) -> Result<Plan> {
     let found = in_force(store, &site.environment).await?;
     let origin = |_: &str| Some(because.to_string());
-    Ok(Plan::new(found.base.clone(), found.in_force(), release, rollback, &origin))
+    let own = release.manifests.iter().cloned();
+    let own = own.map(|manifest| Read { manifest, at: because.to_string() }).collect();
+    let planned = site.manifests(own, Looking::default()).await?.map(|(_, planned)| planned);
+    let plan = Plan::new(found.base.clone(), found.in_force(), release, rollback, &origin);
+    Ok(plan.with_manifests(planned))
+}
+
+/// What a plan would do to the user's own objects if it were made now, when that is something else.
+pub async fn manifests_now(plan: &Plan, site: &Site) -> Result<Option<ManifestPlan>> {
+    let Some(planned) = &plan.manifests else { return Ok(None) };
+    let places: BTreeMap<Id, String> =
+        planned.changes.iter().filter_map(|c| Some((c.id.clone(), c.because.clone()?))).collect();
+    let own = plan.release.manifests.iter().map(|manifest| Read {
+        at: places.get(&manifest.id()).cloned().unwrap_or_else(|| "the plan".into()),
+        manifest: manifest.clone(),
+    });
+    let adopt = planned.changes.iter().any(|change| change.action == Action::Adopt);
+    let now = site.manifests(own.collect(), Looking { adopt, try_new: false }).await?;
+    let now = now.map(|(_, now)| now).unwrap_or_default();
+    let differs =
+        now.changes.iter().any(|change| match planned.changes.iter().find(|c| c.id == change.id) {
+            Some(before) => {
+                ManifestChange { because: before.because.clone(), ..change.clone() } != *before
+            }
+            None => true,
+        });
+    let differs = differs || now.changes.len() != planned.changes.len();
+    Ok(differs.then_some(now))
 }
 
 /// A plan that was saved, checked against edits.
@@ -94,8 +138,26 @@ pub fn saved(path: &Path) -> Result<Plan> {
     Ok(read(&text)?)
 }
 
-/// Refuses a plan whose base is no longer in force, and tells what changed since.
-pub async fn fresh(plan: &Plan, store: &dyn StateStore) -> Result<()> {
+/// Refuses a plan that is made from what is no longer so, and tells what changed since.
+pub async fn fresh(plan: &Plan, site: &Site, store: &dyn StateStore) -> Result<()> {
+    same_base(plan, store).await?;
+    let what = "the plan is stale: objects on the cluster have changed since it was made";
+    let why = match manifests_now(plan, site).await {
+        Ok(None) => return Ok(()),
+        Ok(Some(now)) => {
+            format!("now it would be:\n{}", manifest_lines(&now, Paint(false)).trim_end())
+        }
+        // Nobody could have approved of taking over what was not there.
+        Err(failure) if failure.exit == Exit::Refused => {
+            let told = failure.problems.iter().map(|problem| problem.message.as_str());
+            told.collect::<Vec<_>>().join("\n")
+        }
+        Err(failure) => return Err(failure),
+    };
+    Err(stale(format!("{what}; {why}"), &plan.environment))
+}
+
+async fn same_base(plan: &Plan, store: &dyn StateStore) -> Result<()> {
     let environment = &plan.environment;
     let Found { base: found, release: current, .. } = in_force(store, environment).await?;
     if found == plan.base {

@@ -19,6 +19,7 @@ use async_trait::async_trait;
 use neuroca_deploy_core::config::model::{Component, Environment, TargetKind};
 use neuroca_deploy_core::digest::Digest;
 use neuroca_deploy_core::judge::Analysis;
+use neuroca_deploy_core::manifests::{Manifest, ManifestPlan, Read};
 use neuroca_deploy_core::observed::Observed;
 use neuroca_deploy_core::plan::Plan;
 use neuroca_deploy_core::release::ReleaseId;
@@ -38,6 +39,15 @@ const DETACHED: &str = "NEUROCA_DEPLOY_DETACHED";
 /// Whether this process was started to go on without a terminal.
 pub fn is_detached() -> bool {
     std::env::var_os(DETACHED).is_some()
+}
+
+/// How far a plan for manifests looks.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Looking {
+    /// Objects of others become ours where a manifest names them.
+    pub adopt: bool,
+    /// Also what is not there yet is tried to no effect. Whoever writes in the next moment is told then.
+    pub try_new: bool,
 }
 
 /// What commands need of a target beyond the engine's ports.
@@ -73,6 +83,16 @@ pub trait Adapter {
 
     /// Whether the target has the artifact already.
     fn has_artifact(&self, digest: &Digest) -> Result<bool>;
+
+    /// The user's own manifests as the target will know them, and what is to be done; nothing where there are
+    /// none and never were.
+    async fn manifests(
+        &self,
+        _: Vec<Read>,
+        _: Looking,
+    ) -> Result<Option<(Vec<Manifest>, ManifestPlan)>> {
+        Ok(None)
+    }
 
     /// Takes the lock from whoever holds it.
     async fn break_lock(&self) -> Result<()>;

@@ -18,6 +18,8 @@ pub enum Effect {
     StoreArtifact { release: ReleaseId, component: String },
     /// Seal the values of the release's secrets for later restarts and rollbacks.
     SealSecrets { release: ReleaseId },
+    /// Bring the user's own objects to what the release says; without one, those that it changed to nothing.
+    ApplyManifests { release: Option<ReleaseId> },
     /// Run a hook to its end.
     RunHook { release: ReleaseId, component: String, hook: Hook },
     /// Run the component's database migration to its end.
@@ -32,6 +34,8 @@ pub enum Effect {
     KeepWarm { component: String, revision: RevisionId, for_ms: u64 },
     /// Stop the revision's processes.
     StopRevision { component: String, revision: RevisionId },
+    /// Take away those of the user's own objects that the release does not have.
+    PruneManifests { release: Option<ReleaseId> },
     /// Make the release the current one (or, with none, none) in the history.
     Record { release: ReleaseId, outcome: Outcome },
 }
@@ -39,9 +43,10 @@ pub enum Effect {
 impl Effect {
     /// Every kind, in declaration order; `kind` fails to compile when a variant is added, and the
     /// test below when it is not listed here. Kill points are enumerated from this list.
-    pub const KINDS: [&'static str; 10] = [
+    pub const KINDS: [&'static str; 12] = [
         "store_artifact",
         "seal_secrets",
+        "apply_manifests",
         "run_hook",
         "migrate",
         "start_revision",
@@ -49,6 +54,7 @@ impl Effect {
         "end_streams",
         "keep_warm",
         "stop_revision",
+        "prune_manifests",
         "record",
     ];
 
@@ -57,14 +63,16 @@ impl Effect {
         let n = match self {
             Effect::StoreArtifact { .. } => 0,
             Effect::SealSecrets { .. } => 1,
-            Effect::RunHook { .. } => 2,
-            Effect::Migrate { .. } => 3,
-            Effect::StartRevision { .. } => 4,
-            Effect::Route { .. } => 5,
-            Effect::EndStreams { .. } => 6,
-            Effect::KeepWarm { .. } => 7,
-            Effect::StopRevision { .. } => 8,
-            Effect::Record { .. } => 9,
+            Effect::ApplyManifests { .. } => 2,
+            Effect::RunHook { .. } => 3,
+            Effect::Migrate { .. } => 4,
+            Effect::StartRevision { .. } => 5,
+            Effect::Route { .. } => 6,
+            Effect::EndStreams { .. } => 7,
+            Effect::KeepWarm { .. } => 8,
+            Effect::StopRevision { .. } => 9,
+            Effect::PruneManifests { .. } => 10,
+            Effect::Record { .. } => 11,
         };
         Self::KINDS[n]
     }
@@ -150,6 +158,8 @@ pub enum Outcome {
     TurnedBack { reason: String },
     /// A step failed before any traffic was touched.
     Failed { reason: String },
+    /// What the plan was made from changed before it was carried out; what had been written was taken back.
+    Outdated { reason: String },
     /// An operator ended it; traffic is where it was before.
     Aborted { reason: String },
     /// A newer release took its place; traffic is where it was before.
@@ -165,6 +175,7 @@ impl Outcome {
             Outcome::Deployed => "deployed",
             Outcome::TurnedBack { .. } => "turned back",
             Outcome::Failed { .. } => "failed",
+            Outcome::Outdated { .. } => "stale",
             Outcome::Aborted { .. } => "aborted",
             Outcome::Superseded => "superseded",
             Outcome::Stranded { .. } => "stranded",
@@ -176,6 +187,7 @@ impl Outcome {
         match self {
             Outcome::TurnedBack { reason }
             | Outcome::Failed { reason }
+            | Outcome::Outdated { reason }
             | Outcome::Aborted { reason }
             | Outcome::Stranded { reason } => Some(reason),
             Outcome::Deployed | Outcome::Superseded => None,

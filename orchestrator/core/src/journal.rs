@@ -39,7 +39,13 @@ pub fn replay(spec: Spec, records: &[Record]) -> Result<State, JournalError> {
             }
             // Started twice: a driver died in the middle and its successor did it again.
             (Record::Started { effect }, _) => started = Some(effect),
-            (Record::Happened { event: Event::Done | Event::Refused { .. }, .. }, None) => {
+            (
+                Record::Happened {
+                    event: Event::Done | Event::Refused { .. } | Event::Outdated { .. },
+                    ..
+                },
+                None,
+            ) => {
                 return refuse("an effect ended that was never started".into());
             }
             (Record::Happened { at_ms, event }, _) => {

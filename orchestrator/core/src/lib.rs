@@ -9,6 +9,7 @@ pub mod effect;
 pub mod id;
 pub mod journal;
 pub mod judge;
+pub mod manifests;
 pub mod observed;
 pub mod plan;
 pub mod preview;

@@ -11,6 +11,7 @@ pub use changes::{Change, ChangeKind, Origin};
 use crate::config::model::{Step, Strategy};
 use crate::config::units::Millis;
 use crate::digest::Digest;
+use crate::manifests::ManifestPlan;
 use crate::release::{Release, ReleaseId};
 use crate::rollout::Spec;
 
@@ -27,6 +28,9 @@ pub struct Plan {
     pub release: Release,
     pub changes: Vec<Change>,
     pub rollout: Spec,
+    /// What happens to the user's own objects, where there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifests: Option<ManifestPlan>,
 }
 
 /// What the plan was made from; when this has changed the plan is stale.
@@ -88,7 +92,14 @@ impl Plan {
             changes: changes::between(in_force.release, &desired, origin),
             rollout: Spec::after(in_force.release, in_force.stranded, &desired, rollback),
             release: desired,
+            manifests: None,
         }
+    }
+
+    /// The plan with what happens to the user's own objects.
+    pub fn with_manifests(mut self, manifests: Option<ManifestPlan>) -> Self {
+        self.manifests = manifests;
+        self
     }
 
     /// The digest that identifies it.
@@ -98,7 +109,9 @@ impl Plan {
 
     /// Whether there is nothing to do.
     pub fn is_noop(&self) -> bool {
-        self.base.release.as_ref() == Some(&self.rollout.release) && self.rollout.stranded.is_none()
+        self.base.release.as_ref() == Some(&self.rollout.release)
+            && self.rollout.stranded.is_none()
+            && self.manifests.as_ref().is_none_or(ManifestPlan::is_noop)
     }
 
     /// The plan with its digest, as it is written to a file.

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::model::{Component, Edge, Kubernetes, Retention, RolloutPolicy};
 use crate::digest::Digest;
 pub use crate::id::{ReleaseId, RevisionId};
+use crate::manifests::Manifest;
 
 /// An immutable release.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +27,9 @@ pub struct Release {
     /// The cluster's settings without whose kubeconfig context; absent on other targets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kubernetes: Option<Kubernetes>,
+    /// The user's own objects on a cluster, sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub manifests: Vec<Manifest>,
     /// Rendered documents by path.
     pub rendered: BTreeMap<String, Digest>,
 }
@@ -52,6 +56,11 @@ pub struct SecretVersion {
 }
 
 impl Release {
+    /// Whether nothing of the environment is left: what `destroy` leads to.
+    pub fn is_empty(&self) -> bool {
+        self.components.is_empty() && self.manifests.is_empty()
+    }
+
     /// The content address of the record.
     pub fn id(&self) -> ReleaseId {
         ReleaseId(format!("r-{}", Digest::of(self).short(12)))

@@ -14,7 +14,7 @@ mod step;
 mod waiting;
 
 pub use assess::assess;
-pub use spec::{Move, Orphan, Spec, Stranded};
+pub use spec::{Manifests, Move, Orphan, Spec, Stranded};
 pub use state::{Event, Intent, Phase, State};
 pub use step::step;
 

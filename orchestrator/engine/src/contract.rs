@@ -28,6 +28,7 @@ pub fn release(version: &str) -> Release {
         rollout: RolloutPolicy::default(),
         retention: Retention::default(),
         kubernetes: None,
+        manifests: Vec::new(),
         rendered: Default::default(),
     }
 }

@@ -225,9 +225,12 @@ impl<'a> Driver<'a> {
                 self.reporter.effect(&effect, &EffectPhase::Done);
                 Event::Done
             }
-            Err(reason) => {
+            Err(event) => {
+                let (Event::Refused { reason } | Event::Outdated { reason }) = &event else {
+                    unreachable!("an effect that was not done was refused or outdated")
+                };
                 self.reporter.effect(&effect, &EffectPhase::Refused(reason.clone()));
-                Event::Refused { reason }
+                event
             }
         };
         self.happened(state, event).await?;
@@ -236,13 +239,14 @@ impl<'a> Driver<'a> {
     }
 
     /// Tries until the target says yes or no: silence is neither.
-    async fn until_answered(&self, effect: &Effect) -> Result<Result<(), String>, EngineError> {
+    async fn until_answered(&self, effect: &Effect) -> Result<Result<(), Event>, EngineError> {
         let started = self.ports.clock.now_ms();
         let mut pause = RETRY_FIRST;
         loop {
             match self.ports.target.perform(self.epoch, effect).await {
                 Ok(()) => return Ok(Ok(())),
-                Err(TargetError::Refused(reason)) => return Ok(Err(reason)),
+                Err(TargetError::Refused(reason)) => return Ok(Err(Event::Refused { reason })),
+                Err(TargetError::Outdated(reason)) => return Ok(Err(Event::Outdated { reason })),
                 Err(TargetError::Fenced(_)) => return Err(EngineError::Fenced),
                 Err(TargetError::Unreachable(why)) => {
                     let silent = self.ports.clock.now_ms().saturating_sub(started);

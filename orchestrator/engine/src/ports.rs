@@ -49,6 +49,9 @@ pub enum TargetError {
     /// It cannot be done as asked; trying again gives the same answer.
     #[error("{0}")]
     Refused(String),
+    /// It was not done: what the plan was made from is not so any more.
+    #[error("{0}")]
+    Outdated(String),
     /// Nobody answered; the effect may or may not have happened. Worth trying again.
     #[error("{0}")]
     Unreachable(String),

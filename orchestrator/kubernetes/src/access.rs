@@ -122,6 +122,10 @@ fn answered(code: u16, reason: &str, message: &str, what: &str, namespace: &str)
         }
         (404, _) => AccessError::Missing(text),
         (409, _) => AccessError::Changed(text),
+        // What server-side apply says to a field that the kind does not have.
+        (500, _) if message.contains("failed to create typed patch object") => {
+            AccessError::Refused(text)
+        }
         (429 | 500..=599, _) | (_, "Timeout" | "ServerTimeout") => AccessError::Silent(text),
         _ => AccessError::Refused(text),
     }
@@ -230,6 +234,8 @@ mod tests {
         }
         assert!(matches!(told(409, "has been modified"), AccessError::Changed(_)));
         assert!(matches!(told(422, "is invalid"), AccessError::Refused(_)));
+        let field = "failed to create typed patch object (n/a; /v1, Kind=ConfigMap): .datta: field not declared in schema";
+        assert!(matches!(told(500, field), AccessError::Refused(_)));
         assert!(matches!(TargetError::from(told(503, "busy")), TargetError::Unreachable(_)));
         assert!(matches!(TargetError::from(told(422, "bad")), TargetError::Refused(_)));
     }

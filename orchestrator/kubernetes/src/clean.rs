@@ -3,7 +3,9 @@
 use kube::api::{ApiResource, DeleteParams, ListParams};
 
 use crate::access::{AccessError, Cluster, in_time};
+use crate::manifests;
 use crate::names::{REVISION, STATE};
+use crate::store::KubernetesStore;
 use crate::write::{self, resource};
 
 /// Takes away what runs and what leads to it. Configuration, secrets and history stay, so that a release can be
@@ -19,6 +21,18 @@ pub async fn stop_everything(cluster: &Cluster) -> Result<bool, AccessError> {
         any |= remove_all(cluster, &resource(version, kind), "").await?;
     }
     Ok(any)
+}
+
+/// Takes away the user's own objects, those too that no plan removes.
+pub async fn clear_manifests(
+    cluster: &Cluster,
+    store: &KubernetesStore,
+) -> Result<bool, AccessError> {
+    let places = store.places().await.map_err(|e| AccessError::Refused(e.to_string()))?;
+    match places.is_empty() {
+        true => Ok(false),
+        false => manifests::clear(cluster, &places).await,
+    }
 }
 
 /// Takes away everything else: configuration, secrets, data, and at the very end the history.

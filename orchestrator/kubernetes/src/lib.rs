@@ -8,6 +8,7 @@ pub mod access;
 pub mod clean;
 mod jobs;
 pub mod logs;
+pub mod manifests;
 mod metrics;
 mod names;
 mod objects;

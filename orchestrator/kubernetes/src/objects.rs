@@ -119,6 +119,7 @@ components:
             rollout: environment.rollout,
             retention: environment.retention,
             kubernetes: environment.kubernetes,
+            manifests: Vec::new(),
             rendered: BTreeMap::new(),
         };
         for component in release.components.values_mut() {

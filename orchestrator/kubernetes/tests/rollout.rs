@@ -109,6 +109,7 @@ impl Environment {
             rollout: environment.rollout,
             retention: environment.retention,
             kubernetes: environment.kubernetes,
+            manifests: Vec::new(),
             rendered: BTreeMap::new(),
         }
     }

@@ -1,69 +1,59 @@
-//! How many requests somebody may make: a bucket each that fills by the minute, in this process.
+//! How many requests somebody may make: a bucket each that fills by the minute. Replicas share it if
+//! there is a Redis; without, or while that is away, each has its own.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+mod local;
+mod shared;
+
 use std::time::Instant;
 
-const MOST: usize = 10_000;
+pub use shared::RedisAddress;
 
-struct Bucket {
-    left: f64,
-    at: Instant,
-}
+use super::AuthSettings;
+use crate::lifecycle::Lifecycle;
+use local::LocalBuckets;
+use shared::SharedBuckets;
 
 /// The buckets; with 0 a minute there is no limit.
 pub struct Limiter {
-    per_minute: f64,
-    buckets: Mutex<HashMap<String, Bucket>>,
+    per_minute: u32,
+    local: LocalBuckets,
+    shared: Option<SharedBuckets>,
 }
 
 impl Limiter {
     /// At most `per_minute` in a burst, and that many a minute in the long run.
-    pub fn new(per_minute: u32) -> Self {
-        Self { per_minute: f64::from(per_minute), buckets: Mutex::default() }
+    pub fn new(settings: &AuthSettings) -> Self {
+        Self {
+            per_minute: settings.per_minute,
+            local: LocalBuckets::new(settings.per_minute),
+            shared: settings.redis.as_ref().map(SharedBuckets::new),
+        }
     }
 
     /// Takes one for `who`; else the seconds to wait.
-    pub fn take(&self, who: &str, now: Instant) -> Result<(), u64> {
-        if self.per_minute == 0.0 {
+    pub async fn take(&self, who: &str) -> Result<(), u64> {
+        if self.per_minute == 0 {
             return Ok(());
         }
-        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        if buckets.len() >= MOST {
-            // A bucket that has filled up again is like none.
-            let full = 60.0;
-            buckets.retain(|_, bucket| now.duration_since(bucket.at).as_secs_f64() < full);
+        if let Some(shared) = &self.shared
+            && let Some(answer) = shared.take(who, self.per_minute).await
+        {
+            return answer;
         }
-        let bucket =
-            buckets.entry(who.to_owned()).or_insert(Bucket { left: self.per_minute, at: now });
-        let passed = now.saturating_duration_since(bucket.at).as_secs_f64();
-        bucket.left = (bucket.left + passed * self.per_minute / 60.0).min(self.per_minute);
-        bucket.at = now;
-        if bucket.left >= 1.0 {
-            bucket.left -= 1.0;
-            return Ok(());
-        }
-        Err(((1.0 - bucket.left) * 60.0 / self.per_minute).ceil() as u64)
+        self.local.take(who, Instant::now())
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    #[test]
-    fn a_bucket_empties_and_fills() {
-        let limiter = Limiter::new(6);
-        let begin = Instant::now();
-        for _ in 0..6 {
-            assert_eq!(limiter.take("ann", begin), Ok(()));
+    /// Keeps what is shared within reach, until the process stops.
+    pub async fn keep(&self, lifecycle: &Lifecycle) {
+        if let Some(shared) = &self.shared {
+            shared.keep(lifecycle).await;
         }
-        assert_eq!(limiter.take("ann", begin), Err(10));
-        assert_eq!(limiter.take("bob", begin), Ok(()));
-        assert_eq!(limiter.take("ann", begin + Duration::from_secs(10)), Ok(()));
-        assert_eq!(limiter.take("ann", begin + Duration::from_secs(11)), Err(9));
-        assert_eq!(Limiter::new(0).take("ann", begin), Ok(()));
+    }
+
+    /// Appends the metrics; `labels` go to every sample.
+    pub fn render(&self, out: &mut String, labels: &str) {
+        if let Some(shared) = &self.shared {
+            shared.render(out, labels);
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Stage;
 use super::source::Source;
-use crate::auth::{AuthSettings, OidcSettings};
+use crate::auth::{AuthSettings, OidcSettings, RedisAddress};
 
 pub(super) fn read(source: &mut Source, stage: Stage) -> AuthSettings {
     let issuer = source.text("NEUROCA_OIDC_ISSUER");
@@ -45,5 +45,25 @@ pub(super) fn read(source: &mut Source, stage: Stage) -> AuthSettings {
         }
     };
     let per_minute = source.number("NEUROCA_RATE_LIMIT_PER_MINUTE", 0, 0, 10_000_000);
-    AuthSettings { required, oidc, per_minute }
+    let redis = redis(source, per_minute);
+    AuthSettings { required, oidc, per_minute, redis }
+}
+
+fn redis(source: &mut Source, per_minute: u32) -> Option<RedisAddress> {
+    let url = source.text("NEUROCA_REDIS_URL")?;
+    if per_minute == 0 {
+        source.problem(
+            "NEUROCA_REDIS_URL means nothing without NEUROCA_RATE_LIMIT_PER_MINUTE: replicas share \
+             nothing else",
+        );
+    }
+    let address = RedisAddress::new(url);
+    if address.is_none() {
+        // What it is instead is not quoted: it may hold a password.
+        source.problem(
+            "NEUROCA_REDIS_URL is no address such as redis://redis:6379 or \
+             rediss://user:password@redis:6379",
+        );
+    }
+    address
 }

@@ -3,7 +3,7 @@
 //! Knows no values.
 
 /// Every parameter, sorted. Each can also be given as `NAME_FILE`: a file that holds the value.
-pub const NAMES: [&str; 45] = [
+pub const NAMES: [&str; 46] = [
     "NEUROCA_AUTH",
     "NEUROCA_DB_HOST",
     "NEUROCA_DB_NAME",
@@ -44,6 +44,7 @@ pub const NAMES: [&str; 45] = [
     "NEUROCA_OIDC_ROLE_CLAIM",
     "NEUROCA_OIDC_TENANT_CLAIM",
     "NEUROCA_RATE_LIMIT_PER_MINUTE",
+    "NEUROCA_REDIS_URL",
     "NEUROCA_REVISION",
     "NEUROCA_SECRET_KEY",
     "NEUROCA_TLS_CERT_PATH",

@@ -1,7 +1,6 @@
 //! In front of every operation that has a role: who asks, and whether they may, now.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::HeaderMap;
@@ -69,7 +68,7 @@ async fn admitted(gate: &Gate, certified: bool, headers: &HeaderMap) -> Result<P
         Unknown::Store(error) => error.into(),
     })?;
     let who = format!("{}/{}", principal.tenant, principal.name);
-    shared.limiter.take(&who, Instant::now()).map_err(Problem::too_many)?;
+    shared.limiter.take(&who).await.map_err(Problem::too_many)?;
     if principal.role < gate.role {
         return Err(Problem::forbidden(gate.role.name()));
     }

@@ -281,11 +281,13 @@ pub(super) async fn show(State(shared): State<Arc<Shared>>) -> Response {
     };
     let (phase, notices) = (shared.lifecycle.phase(), shared.maintenance.notices());
     let mut text = shared.metrics.render(&shared.revision, phase, &notices, found);
+    let labels = format!("revision=\"{}\"", shared.revision);
     if let Some(llm) = &shared.llm {
-        llm.render(&mut text, &format!("revision=\"{}\"", shared.revision));
+        llm.render(&mut text, &labels);
     }
     if let Some(meaning) = shared.searcher.meaning() {
-        meaning.render(&mut text, &format!("revision=\"{}\"", shared.revision));
+        meaning.render(&mut text, &labels);
     }
+    shared.limiter.render(&mut text, &labels);
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }

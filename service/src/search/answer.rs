@@ -1,7 +1,8 @@
 //! One search: from a question to the memories that answer it.
 //!
-//! Full text by BM25, what stands beside a good answer, meaning where there are embeddings, trigrams for
-//! words that nothing has as they are written, recency and importance; fused by rank.
+//! Full text by BM25, what stands beside a good answer, meaning where there are embeddings, importance and
+//! recency between what is about as good; fused by rank with trigrams for words that nothing has as they
+//! are written, and with the time that is named.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,8 +12,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::fuse::{Ranking, fuse};
+use super::fuse::fuse;
 use super::period::timed;
+use super::prefer::prefer;
 use super::score::{MOST, looked_up, score};
 use super::spelling::spelt_alike;
 use super::{Meaning, Query, Statistics, Vocabulary, timely};
@@ -36,8 +38,6 @@ const SPELLING: f64 = 0.5;
 /// Enough to lift what has the words and the time above what has better words alone; not so much that
 /// the time alone would do.
 const TIME: f64 = 0.5;
-const RECENCY: f64 = 0.05;
-const IMPORTANCE: f64 = 0.05;
 
 /// What somebody wants to find.
 #[derive(Debug, Clone)]
@@ -149,6 +149,7 @@ impl Searcher {
             Some(asked) => asked.help(repository, tenant, &filter, &mut scored, &mut facts).await?,
             None => Vec::new(),
         };
+        prefer(&mut scored, &facts, wish.now);
         let by_spelling = if missing.is_empty() {
             Vec::new()
         } else {
@@ -176,7 +177,7 @@ impl Searcher {
             }
             None => Vec::new(),
         };
-        let fused = fuse(&rankings(&by_words, &by_spelling, &by_time, facts));
+        let fused = fuse([(WORDS, &by_words), (SPELLING, &by_spelling), (TIME, &by_time)]);
         // Some may be gone meanwhile, or be neighbours that the filter keeps out.
         let wanted: Vec<Uuid> =
             fused.iter().take(wish.limit + wish.limit / 2 + 4).map(|(id, _)| *id).collect();
@@ -290,24 +291,4 @@ async fn share_with_neighbours(
     by_words.extend(shares.into_iter().map(|(id, share)| (share, id)));
     by_words.sort_by(|(x, a), (y, b)| y.total_cmp(x).then(b.cmp(a)));
     Ok(())
-}
-
-fn rankings(
-    by_words: &[Uuid],
-    by_spelling: &[Uuid],
-    by_time: &[Uuid],
-    mut facts: Vec<Candidate>,
-) -> Vec<Ranking> {
-    let ids = |facts: &[Candidate]| facts.iter().map(|candidate| candidate.id).collect();
-    facts.sort_by(|a, b| b.seen_at.cmp(&a.seen_at).then(b.id.cmp(&a.id)));
-    let by_recency = ids(&facts);
-    facts.sort_by(|a, b| b.importance.total_cmp(&a.importance).then(b.id.cmp(&a.id)));
-    let by_importance = ids(&facts);
-    vec![
-        Ranking { weight: WORDS, ids: by_words.to_vec() },
-        Ranking { weight: SPELLING, ids: by_spelling.to_vec() },
-        Ranking { weight: TIME, ids: by_time.to_vec() },
-        Ranking { weight: RECENCY, ids: by_recency },
-        Ranking { weight: IMPORTANCE, ids: by_importance },
-    ]
 }

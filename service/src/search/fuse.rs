@@ -1,7 +1,4 @@
 //! One ranking out of several: reciprocal rank fusion.
-//!
-//! Words lead. Recency and importance decide between answers that are about equally good; with more
-//! weight they would put what is new above what was asked for.
 
 use std::collections::HashMap;
 
@@ -9,18 +6,15 @@ use uuid::Uuid;
 
 const K: f64 = 60.0;
 
-/// A ranking, best first, and how much it counts.
-pub(super) struct Ranking {
-    pub weight: f64,
-    pub ids: Vec<Uuid>,
-}
-
-/// The fused score of every id that occurs, best first.
-pub(super) fn fuse(rankings: &[Ranking]) -> Vec<(Uuid, f64)> {
+/// The fused score of every id that occurs, best first. A ranking is how much it counts, and ids, best
+/// first.
+pub(super) fn fuse<'a>(
+    rankings: impl IntoIterator<Item = (f64, &'a Vec<Uuid>)>,
+) -> Vec<(Uuid, f64)> {
     let mut sums: HashMap<Uuid, f64> = HashMap::new();
-    for ranking in rankings {
-        for (place, id) in ranking.ids.iter().enumerate() {
-            *sums.entry(*id).or_default() += ranking.weight / (K + 1.0 + place as f64);
+    for (weight, ids) in rankings {
+        for (place, id) in ids.iter().enumerate() {
+            *sums.entry(*id).or_default() += weight / (K + 1.0 + place as f64);
         }
     }
     let mut fused: Vec<(Uuid, f64)> = sums.into_iter().collect();
@@ -35,8 +29,8 @@ mod tests {
     #[test]
     fn two_good_places_beat_one_best() {
         let ids: Vec<Uuid> = (0..4).map(Uuid::from_u128).collect();
-        let one = Ranking { weight: 1.0, ids: vec![ids[0], ids[1], ids[2]] };
-        let two = Ranking { weight: 1.0, ids: vec![ids[3], ids[1], ids[2]] };
-        assert_eq!(fuse(&[one, two]).first().map(|(id, _)| *id), Some(ids[1]));
+        let one = vec![ids[0], ids[1], ids[2]];
+        let two = vec![ids[3], ids[1], ids[2]];
+        assert_eq!(fuse([(1.0, &one), (1.0, &two)]).first().map(|(id, _)| *id), Some(ids[1]));
     }
 }

@@ -5,6 +5,7 @@
 pub mod database;
 pub mod embedder;
 pub mod model;
+pub mod redis;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;

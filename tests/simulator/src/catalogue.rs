@@ -133,6 +133,7 @@ pub fn plan(
         release: to.release.clone(),
         changes: Vec::new(),
         rollout: spec(from, left, to, rollback),
+        manifests: None,
     }
 }
 
@@ -201,6 +202,7 @@ fn release(made: Made) -> Release {
         rollout,
         retention: Retention::default(),
         kubernetes: None,
+        manifests: Vec::new(),
         rendered: BTreeMap::new(),
     }
 }

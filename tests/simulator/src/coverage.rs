@@ -102,7 +102,7 @@ fn event(event: &Event) -> usize {
     match event {
         Event::Began => 0,
         Event::Done => 1,
-        Event::Refused { .. } => 2,
+        Event::Refused { .. } | Event::Outdated { .. } => 2,
         Event::Ready => 3,
         Event::RouteObserved => 4,
         Event::Drained => 5,

@@ -239,7 +239,10 @@ impl World {
             Effect::EndStreams { .. } => Refuses::EndStreams,
             Effect::KeepWarm { .. } => Refuses::KeepWarm,
             Effect::StopRevision { .. } => Refuses::Stop,
-            Effect::Record { .. } => return None,
+            // No release of these has objects of its own.
+            Effect::ApplyManifests { .. }
+            | Effect::PruneManifests { .. }
+            | Effect::Record { .. } => return None,
         };
         if self.run.refuses == Some(kind) {
             return Some(format!("{} does not work here", effect.kind()));
@@ -302,6 +305,8 @@ impl World {
             | Effect::SealSecrets { .. }
             | Effect::RunHook { .. }
             | Effect::Migrate { .. }
+            | Effect::ApplyManifests { .. }
+            | Effect::PruneManifests { .. }
             | Effect::Record { .. } => {}
         }
     }

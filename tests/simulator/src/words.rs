@@ -158,6 +158,8 @@ impl World {
             }
             Effect::KeepWarm { revision: id, .. } => format!("keep {} warm", revision(id)),
             Effect::StopRevision { revision: id, .. } => format!("stop {}", revision(id)),
+            Effect::ApplyManifests { .. } => "apply the manifests".into(),
+            Effect::PruneManifests { .. } => "prune the manifests".into(),
             Effect::Record { .. } => "record the end".into(),
         }
     }
@@ -167,6 +169,7 @@ impl World {
             Event::Began => "it begins".into(),
             Event::Done => "the effect is done".into(),
             Event::Refused { reason } => format!("the effect was refused: {reason}"),
+            Event::Outdated { reason } => format!("the plan is stale: {reason}"),
             Event::Ready => "everything that was started is ready".into(),
             Event::RouteObserved => "the router reports what was asked for".into(),
             Event::Drained => "nothing is in flight any more".into(),

@@ -16,7 +16,7 @@ use crate::error::{Exit, Failure, Result};
 use crate::flags::Selection;
 use crate::intents::{leave, until_ended};
 use crate::planning;
-use crate::site::Site;
+use crate::site::{Looking, Site};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -41,6 +41,9 @@ pub struct Apply {
     plan: Option<PathBuf>,
     #[command(flatten)]
     flags: Deploying,
+    /// Take over objects that belong to others, where a manifest of yours names them.
+    #[arg(long, conflicts_with = "plan")]
+    adopt: bool,
     /// Take the place of a rollout that is running: it is turned back first.
     #[arg(long)]
     supersede: bool,
@@ -102,7 +105,7 @@ impl Apply {
         refuse_unfinished(site, store, &plan).await?;
         let resumes = store.unfinished().await.is_ok_and(|open| open.is_some());
         if !resumes {
-            planning::fresh(&plan, store).await?;
+            planning::fresh(&plan, site, store).await?;
         }
         planning::same_sources(&plan, &ctx.project, site).await?;
         self.approved_and_done(ctx, site, store, &plan, command).await
@@ -114,7 +117,10 @@ impl Apply {
         if !self.supersede {
             wait_for_others(ctx, site, store, &self.flags.driving).await?;
         }
-        let mut plan = planning::from_files(&ctx.project, site, store, &self.selection).await?;
+        let looking = Looking { adopt: self.adopt, try_new: false };
+        let from_files =
+            || planning::from_files(&ctx.project, site, store, &self.selection, looking);
+        let mut plan = from_files().await?;
         let command = format!("neuroca-deploy apply {}", site.environment);
         let open = store
             .unfinished()
@@ -126,7 +132,7 @@ impl Apply {
             let question = "Turn the running rollout back, and carry out this plan?";
             ctx.confirm(self.flags.auto_approve, question, &format!("{command} --supersede"))?;
             self.superseded(ctx, site, store).await?;
-            let now = planning::from_files(&ctx.project, site, store, &self.selection).await?;
+            let now = from_files().await?;
             if now.digest() != plan.digest() && !self.flags.auto_approve {
                 let what = "the rollout that ran has ended with its release in force, so this plan is stale";
                 return Err(planning::stale(what.into(), &site.environment));

@@ -58,8 +58,9 @@ impl Destroy {
                 until_ended(ctx, &site, store, &self.flags.driving.manner()).await?;
             }
             let current = in_force(store, &self.environment).await?.release;
-            if let Some(mut release) = current.filter(|r| !r.components.is_empty()) {
+            if let Some(mut release) = current.filter(|r| !r.is_empty()) {
                 release.components.clear();
+                release.manifests.clear();
                 release.version = None;
                 // Nothing is left to watch or to go back to at once.
                 release.rollout.watch = Millis(0);

@@ -11,7 +11,7 @@ use crate::error::{Exit, Failure, Result};
 use crate::flags::Selection;
 use crate::output::plan::{Show, changes};
 use crate::planning::{between, from_files, in_force};
-use crate::site::Site;
+use crate::site::{Looking, Site};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -54,7 +54,14 @@ impl Diff {
     async fn with_files(&self, ctx: &Context) -> Result {
         let site = Site::of_files(ctx, &self.environment, &[])?;
         let store = site.store()?;
-        let plan = from_files(&ctx.project, &site, store.as_ref(), &Selection::default()).await?;
+        let plan = from_files(
+            &ctx.project,
+            &site,
+            store.as_ref(),
+            &Selection::default(),
+            Looking::default(),
+        )
+        .await?;
         print(ctx, &site, &plan.changes);
         Ok(Exit::Done)
     }

@@ -11,7 +11,7 @@ use crate::flags::Selection;
 use crate::foresight::{foresight, say};
 use crate::output::plan::{self as printed, Show};
 use crate::planning;
-use crate::site::Site;
+use crate::site::{Looking, Site};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -31,6 +31,9 @@ pub struct Plan {
     /// Save the plan, for `show` and `apply --plan`.
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     out: Option<PathBuf>,
+    /// Take over objects that belong to others, where a manifest of yours names them.
+    #[arg(long)]
+    adopt: bool,
     /// Exit with 2 when there are changes.
     #[arg(long)]
     detailed_exitcode: bool,
@@ -41,8 +44,10 @@ impl Plan {
         ctx.wait(async {
             let site = Site::of_files(ctx, &self.environment, &self.selection.sets)?;
             let store = site.store()?;
+            let looking = Looking { adopt: self.adopt, try_new: true };
             let plan =
-                planning::from_files(&ctx.project, &site, store.as_ref(), &self.selection).await?;
+                planning::from_files(&ctx.project, &site, store.as_ref(), &self.selection, looking)
+                    .await?;
             if let Some(out) = &self.out {
                 save(&plan, out)?;
             }

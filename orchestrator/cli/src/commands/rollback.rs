@@ -172,7 +172,7 @@ async fn previous(
     while let Some(entry) = earlier.pop() {
         match record(site, store, entry).await? {
             // After `destroy` there was nothing; going back to nothing is not what is meant.
-            Some(release) if release.components.is_empty() => {}
+            Some(release) if release.is_empty() => {}
             Some(release) => return Ok((entry.sequence, release)),
             None => break,
         }

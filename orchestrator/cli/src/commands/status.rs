@@ -138,7 +138,7 @@ impl Seen {
     fn text(&self, site: &Site, paint: Paint) -> String {
         let title = paint.strong(&format!("{}/{}", site.project, site.environment));
         let mut out = match &self.release {
-            Some(release) if !release.components.is_empty() => {
+            Some(release) if !release.is_empty() => {
                 let version = release.version.as_ref().map_or(String::new(), |v| format!(" ({v})"));
                 let since = self.entry.as_ref().map_or(String::new(), |e| {
                     let at = when::date(e.ended_ms.unwrap_or(e.started_ms));

@@ -2,9 +2,11 @@
 
 use clap::Args;
 use neuroca_deploy_core::config::model::TargetKind;
+use neuroca_deploy_core::manifests::read;
 use serde_json::json;
 
 use crate::context::Context;
+use crate::desired::unusable;
 use crate::error::{Exit, Result};
 use crate::flags::Selection;
 use crate::site::LocalSite;
@@ -31,6 +33,9 @@ impl Validate {
     pub fn run(self, ctx: &Context) -> Result {
         let resolved = ctx.project.resolve(&self.environment, &self.selection.sets)?;
         let documents = ctx.project.render(&self.environment, &resolved)?;
+        if resolved.environment.target == TargetKind::Kubernetes {
+            read(&documents).map_err(|problems| unusable(Exit::Usage, problems))?;
+        }
         let mut artifacts: Vec<(String, String)> = resolved
             .environment
             .components

@@ -8,6 +8,7 @@ use neuroca_deploy_core::config::model::Strategy;
 use neuroca_deploy_core::plan::{Change, ChangeKind, Plan};
 
 use super::Paint;
+use super::manifests::lines as manifest_lines;
 use super::table::visible;
 
 /// Longest value that is shown in full; `--json` has all of it.
@@ -78,6 +79,9 @@ pub fn plan(plan: &Plan, show: Show) -> String {
         if !text.is_empty() {
             out.push_str(&format!("  {}\n{text}\n", paint.strong("whole environment")));
         }
+    }
+    if let Some(manifests) = &plan.manifests {
+        out.push_str(&manifest_lines(manifests, paint));
     }
     out.push_str(&summary(plan, paint));
     out
@@ -207,8 +211,12 @@ fn summary(plan: &Plan, paint: Paint) -> String {
         }
         Strategy::Recreate => "recreate: the old is STOPPED FIRST, requests are refused meanwhile",
     };
+    let digest = format!("{} {}\n", paint.strong("Plan digest:"), plan.digest().short(16));
+    if moves.is_empty() {
+        return digest;
+    }
     format!(
-        "{} {}. {}\n{} {}\n",
+        "{} {}. {}\n{digest}",
         paint.strong("Components:"),
         parts.join(", "),
         if plan.rollout.moves.iter().any(|m| m.is_new() || m.to.is_none()) {
@@ -216,8 +224,6 @@ fn summary(plan: &Plan, paint: Paint) -> String {
         } else {
             "No process is replaced"
         },
-        paint.strong("Plan digest:"),
-        plan.digest().short(16)
     )
 }
 
@@ -235,6 +241,7 @@ pub fn document(plan: &Plan) -> serde_json::Value {
         "changes": changes,
         "traffic": plan.traffic_effect(),
         "rollout": plan.rollout,
+        "manifests": plan.manifests,
     })
 }
 

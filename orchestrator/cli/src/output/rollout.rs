@@ -37,6 +37,11 @@ pub fn describe(effect: &Effect) -> String {
             format!("{revision}: kept warm for {}", when::span(*for_ms))
         }
         Effect::StopRevision { revision, .. } => format!("{revision}: stopped"),
+        Effect::ApplyManifests { release: Some(release) } => {
+            format!("manifests of {release} applied")
+        }
+        Effect::ApplyManifests { release: None } => "manifests taken back".into(),
+        Effect::PruneManifests { .. } => "manifests pruned".into(),
         Effect::Record { release, outcome } => format!("{release} recorded: {}", outcome.word()),
     }
 }

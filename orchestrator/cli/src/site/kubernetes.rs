@@ -8,17 +8,21 @@ use async_trait::async_trait;
 use neuroca_deploy_core::config::model::{Component, Kubernetes};
 use neuroca_deploy_core::digest::Digest;
 use neuroca_deploy_core::judge::Analysis;
+use neuroca_deploy_core::manifests::{Manifest, ManifestPlan, Read};
 use neuroca_deploy_core::observed::Observed;
 use neuroca_deploy_core::release::ReleaseId;
 use neuroca_deploy_engine::ports::{Metrics, Secrets, StateStore, StoreError, Target};
+use neuroca_deploy_kubernetes::manifests::{Asked, Unplanned};
 use neuroca_deploy_kubernetes::secrets::{SecretSource, has_version};
 use neuroca_deploy_kubernetes::{
-    AccessError, Cluster, KubernetesStore, KubernetesTarget, Names, Uncounted, clean, rights,
+    AccessError, Cluster, KubernetesStore, KubernetesTarget, Names, Uncounted, clean, manifests,
+    rights,
 };
 use neuroca_deploy_prometheus::PrometheusMetrics;
 
-use super::Adapter;
 use super::place::Place;
+use super::{Adapter, Looking};
+use crate::desired::unusable;
 use crate::error::{Exit, Failure, Result};
 use crate::project::Project;
 
@@ -138,6 +142,21 @@ impl Adapter for KubernetesSite {
         Ok(true)
     }
 
+    async fn manifests(
+        &self,
+        manifests: Vec<Read>,
+        looking: Looking,
+    ) -> Result<Option<(Vec<Manifest>, ManifestPlan)>> {
+        let asked = Asked { manifests, adopt: looking.adopt, try_new: looking.try_new };
+        let planned = manifests::plan(&self.cluster, &self.store, asked).await;
+        planned.map_err(|why| match why {
+            Unplanned::Problems(problems) => unusable(Exit::Usage, problems),
+            Unplanned::Foreign(problems) => unusable(Exit::Refused, problems),
+            Unplanned::Access(error) => self.refused(&error),
+            Unplanned::Store(error) => self.of_store(error),
+        })
+    }
+
     async fn break_lock(&self) -> Result<()> {
         self.store.break_lock().await.map_err(|e| self.of_store(e))
     }
@@ -166,6 +185,8 @@ impl Adapter for KubernetesSite {
     }
 
     async fn purge(&self) -> Result<()> {
+        let cleared = clean::clear_manifests(&self.cluster, &self.store).await;
+        cleared.map_err(|e| self.refused(&e))?;
         clean::purge(&self.cluster).await.map_err(|e| self.refused(&e))?;
         match std::fs::remove_dir_all(&self.place.dir) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

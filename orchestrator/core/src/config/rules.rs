@@ -10,7 +10,7 @@ mod variables;
 use std::net::SocketAddr;
 
 use super::errors::{Place, Problems};
-use super::model::{Edge, Environment, Sticky};
+use super::model::{Edge, Environment, Sticky, TargetKind};
 use super::typed::Typed;
 
 /// Checks a typed environment; `whole` knows where its values are written. Nothing is said about
@@ -31,7 +31,8 @@ pub(super) fn check(
     }
     rules.edge(&environment.edge);
     rules.rollout(&environment.rollout);
-    if environment.components.is_empty() {
+    // A cluster may be given nothing but manifests.
+    if environment.components.is_empty() && environment.target == TargetKind::Local {
         rules.say(
             &["components"],
             "there is no component to deploy",

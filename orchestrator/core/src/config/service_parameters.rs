@@ -62,6 +62,7 @@ pub const PARAMETERS: &[(&str, Takes)] = &[
     ("NEUROCA_OIDC_ROLE_CLAIM", Takes::Text),
     ("NEUROCA_OIDC_TENANT_CLAIM", Takes::Text),
     ("NEUROCA_RATE_LIMIT_PER_MINUTE", Takes::Number(0, 10_000_000)),
+    ("NEUROCA_REDIS_URL", Takes::Url),
     ("NEUROCA_REVISION", Takes::Text),
     ("NEUROCA_SECRET_KEY", Takes::Secret),
     ("NEUROCA_TLS_CERT_PATH", Takes::Text),

@@ -61,6 +61,7 @@ pub(super) fn spec(environment: &Environment) -> Spec {
         rollout: environment.rollout.clone(),
         retention: environment.retention.clone(),
         kubernetes: None,
+        manifests: Vec::new(),
         rendered: BTreeMap::new(),
     };
     Spec::new(Some(&release("old")), &release("new"), false)

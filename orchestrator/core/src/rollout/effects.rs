@@ -53,6 +53,9 @@ pub(super) fn effects_of(state: &State) -> Vec<Effect> {
 
 fn preparing(spec: &Spec) -> Vec<Effect> {
     let release = || spec.release.clone();
+    if spec.manifests_alone() {
+        return spec.apply_manifests(Some(&spec.release)).collect();
+    }
     let anew = spec.stranded.is_some();
     let new = spec.moves.iter().filter(|m| m.is_new() || (anew && m.to.is_some()));
     let new: Vec<&Move> = new.collect();
@@ -64,6 +67,8 @@ fn preparing(spec: &Spec) -> Vec<Effect> {
     if spec.moves.iter().any(|m| m.to.is_some()) {
         effects.push(Effect::SealSecrets { release: release() });
     }
+    // What processes, hooks and migrations may need.
+    effects.extend(spec.apply_manifests(Some(&spec.release)));
     effects.extend(spec.hooks(Hook::PreDeploy));
     effects.extend(
         new.iter()
@@ -93,13 +98,17 @@ fn retiring(spec: &Spec) -> Vec<Effect> {
         0 => Effect::StopRevision { component, revision },
         for_ms => Effect::KeepWarm { component, revision, for_ms },
     });
-    warm.chain(spec.orphans(true).map(stop_revision)).collect()
+    let mut effects: Vec<Effect> = warm.chain(spec.orphans(true).map(stop_revision)).collect();
+    // The old processes may have needed them until now.
+    effects.extend(spec.prune_manifests(Some(&spec.release)));
+    effects
 }
 
 /// Everything of the old release that may have been stopped or scaled is brought back first.
 fn back_starting(spec: &Spec) -> Vec<Effect> {
     let Some(previous) = &spec.previous else { return Vec::new() };
-    let mut effects: Vec<Effect> = spec.orphans(false).map(stop_revision).collect();
+    let mut effects: Vec<Effect> = spec.apply_manifests(Some(previous)).collect();
+    effects.extend(spec.orphans(false).map(stop_revision));
     for m in spec.starting(false) {
         if let Some(to) = &m.to {
             effects.push(stop_revision((m.component.clone(), to.clone())));
@@ -121,6 +130,9 @@ fn back_stopping(spec: &Spec) -> Vec<Effect> {
         .filter_map(|m| Some((m.component.clone(), m.to.clone()?)))
         .chain(spec.orphans(true))
         .map(stop_revision)
+        // Once more: from some phases this is the only one on the way back.
+        .chain(spec.apply_manifests(spec.previous.as_ref()))
+        .chain(spec.prune_manifests(spec.previous.as_ref()))
         .collect()
 }
 
@@ -178,6 +190,21 @@ impl Spec {
                 hook,
             })
             .collect()
+    }
+
+    /// Whether objects of the user's own are all that changes.
+    pub(super) fn manifests_alone(&self) -> bool {
+        self.manifests.as_ref().is_some_and(|manifests| manifests.alone)
+    }
+
+    fn apply_manifests(&self, release: Option<&ReleaseId>) -> impl Iterator<Item = Effect> {
+        let release = release.cloned();
+        self.manifests.iter().map(move |_| Effect::ApplyManifests { release: release.clone() })
+    }
+
+    fn prune_manifests(&self, release: Option<&ReleaseId>) -> impl Iterator<Item = Effect> {
+        let release = release.cloned();
+        self.manifests.iter().map(move |_| Effect::PruneManifests { release: release.clone() })
     }
 
     fn start(&self, release: &ReleaseId, m: &Move, revision: Option<&RevisionId>) -> Effect {

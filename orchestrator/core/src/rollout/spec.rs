@@ -26,6 +26,16 @@ pub struct Spec {
     /// Set after a rollout that could not go back: what runs and what has traffic is not what the history says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stranded: Option<Stranded>,
+    /// Set where there are objects of the user's own, or were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifests: Option<Manifests>,
+}
+
+/// What a rollout has to do with objects of the user's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifests {
+    /// Nothing else changes: no process, no route.
+    pub alone: bool,
 }
 
 /// What was left behind by rollouts that could neither go on nor back.
@@ -120,6 +130,7 @@ impl Spec {
             rollback_window_ms: policy.rollback_window.0,
             rollback,
             stranded,
+            manifests: manifests(previous, left, release),
         }
     }
 
@@ -193,6 +204,19 @@ impl Spec {
     pub fn starting(&self, port: bool) -> impl Iterator<Item = &Move> {
         self.moves.iter().filter(move |m| m.port == port && m.is_new())
     }
+}
+
+/// Whether there are objects of the user's own in any of the releases, and whether they are all that differs.
+fn manifests(previous: Option<&Release>, left: &[Release], release: &Release) -> Option<Manifests> {
+    let any = previous.into_iter().chain(left).chain([release]).any(|r| !r.manifests.is_empty());
+    let same = match previous {
+        Some(previous) => {
+            (&previous.components, &previous.edge, &previous.kubernetes)
+                == (&release.components, &release.edge, &release.kubernetes)
+        }
+        None => release.components.is_empty(),
+    };
+    any.then_some(Manifests { alone: same && left.is_empty() })
 }
 
 /// The revisions of `left` that no move names.

@@ -97,6 +97,10 @@ pub enum Event {
     Refused {
         reason: String,
     },
+    /// The first outstanding effect was not done: what the plan was made from is not so any more.
+    Outdated {
+        reason: String,
+    },
     /// Every process that the phase waits for is ready.
     Ready,
     /// The router reports the split that was asked for.

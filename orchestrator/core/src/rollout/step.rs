@@ -37,6 +37,10 @@ fn apply(state: &mut State, event: &Event, now: u64) {
         (_, Event::Operator { intent }) => operator(state, intent, now),
         (_, Event::Done) if !idle => effect_ended(state, now),
         (phase, Event::Refused { reason }) if !idle => refused(state, phase, reason, now),
+        (Phase::Preparing, Event::Outdated { reason }) if !idle && !state.is_turning_back() => {
+            turn_back(state, Outcome::Outdated { reason: reason.clone() }, now);
+        }
+        (phase, Event::Outdated { reason }) if !idle => refused(state, phase, reason, now),
         (_, Event::Unhealthy { reason }) if !state.is_turning_back() => {
             turn_back(state, Outcome::TurnedBack { reason: reason.clone() }, now);
         }
@@ -140,13 +144,20 @@ fn refused(state: &mut State, phase: Phase, reason: &str, now: u64) {
     // that has been accepted.
     let accepted = matches!(phase, Phase::Draining | Phase::Retiring | Phase::Recording);
     let reason = reason.to_string();
-    let stops = matches!(state.outstanding.front(), Some(Effect::StopRevision { .. }));
+    let clears = matches!(
+        state.outstanding.front(),
+        Some(
+            Effect::StopRevision { .. }
+                | Effect::ApplyManifests { .. }
+                | Effect::PruneManifests { .. }
+        )
+    );
     let routes = matches!(state.outstanding.front(), Some(Effect::Route { .. }));
     let goes_back = phase == Phase::BackShifting || (phase == Phase::BackDraining && routes);
     state.route_refused += u32::from(routes);
-    if state.is_turning_back() && stops {
+    if state.is_turning_back() && clears {
         // Traffic goes back all the same, and whoever comes next is told what still runs.
-        let what = format!("not everything of it could be stopped: {reason}");
+        let what = format!("not everything of it could be taken away: {reason}");
         state.verdict = Some(Outcome::Stranded { reason: format!("{}\n{what}", why(state)) });
         effect_ended(state, now);
     } else if goes_back && state.route_refused <= GOES_BACK_TRIES {

@@ -2,6 +2,7 @@
 //! tests, which drive this same machine.
 
 mod canary;
+mod manifests;
 mod silence;
 
 use super::*;
@@ -35,6 +36,7 @@ fn state_in(phase: Phase) -> State {
         rollback_window_ms: 60_000,
         rollback: false,
         stranded: None,
+        manifests: None,
     };
     State { phase, ..State::new(spec) }
 }

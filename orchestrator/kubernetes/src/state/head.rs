@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use neuroca_deploy_core::effect::Outcome;
 use neuroca_deploy_core::journal::Record;
+use neuroca_deploy_core::manifests::Place;
 use neuroca_deploy_core::plan::{Base, Plan};
 use neuroca_deploy_core::release::ReleaseId;
 use neuroca_deploy_engine::ports::{Epoch, HistoryEntry, Who};
@@ -37,6 +38,9 @@ pub struct Head {
     pub archive: Vec<String>,
     pub current: Option<(u64, ReleaseId)>,
     pub open: Option<Open>,
+    /// Where objects of the user's own may be: what was ever written is looked for there.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub places: BTreeSet<Place>,
     /// Where the records of releases are that are kept.
     pub releases: BTreeMap<ReleaseId, String>,
 }
@@ -50,6 +54,9 @@ pub struct Open {
     /// Where records are that the head does not hold, oldest first.
     pub put_away: Vec<String>,
     pub tail: Vec<Record>,
+    /// Where objects of the user's own will be, once the run has ended well.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub stays: BTreeSet<Place>,
 }
 
 impl Default for Head {
@@ -64,6 +71,7 @@ impl Default for Head {
             archive: Vec::new(),
             current: None,
             open: None,
+            places: BTreeSet::new(),
             releases: BTreeMap::new(),
         }
     }
@@ -115,8 +123,16 @@ impl Head {
             current: false,
             rollback: plan.rollout.rollback,
         });
-        self.open =
-            Some(Open { run: self.last, plan: place, put_away: Vec::new(), tail: Vec::new() });
+        let manifests = plan.manifests.clone().unwrap_or_default();
+        // Before anything is written there: what nobody knows of is never taken away.
+        self.places.extend(manifests.places);
+        self.open = Some(Open {
+            run: self.last,
+            plan: place,
+            put_away: Vec::new(),
+            tail: Vec::new(),
+            stays: manifests.stays,
+        });
         self.last
     }
 
@@ -129,8 +145,10 @@ impl Head {
         if *outcome == Outcome::Deployed {
             self.current = Some((run, entry.release.clone()));
         }
-        if self.open.as_ref().is_some_and(|open| open.run == run) {
-            self.open = None;
+        if let Some(open) = self.open.take_if(|open| open.run == run)
+            && *outcome == Outcome::Deployed
+        {
+            self.places = open.stays;
         }
     }
 

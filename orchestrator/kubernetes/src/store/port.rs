@@ -1,11 +1,13 @@
 //! The engine's view of the store.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use neuroca_deploy_core::effect::Outcome;
 use neuroca_deploy_core::journal::Record;
+use neuroca_deploy_core::manifests::Place;
 use neuroca_deploy_core::plan::{Base, Plan};
 use neuroca_deploy_core::release::{Release, ReleaseId};
 use neuroca_deploy_core::rollout::Intent;
@@ -28,7 +30,7 @@ impl StateStore for KubernetesStore {
     }
 
     async fn release(&self, id: &ReleaseId) -> Result<Option<Release>, StoreError> {
-        self.record_of(&self.head().await?, id).await
+        self.record(id).await
     }
 
     async fn history(&self, limit: usize) -> Result<Vec<HistoryEntry>, StoreError> {
@@ -166,6 +168,15 @@ impl KubernetesStore {
             Some(read) => self.record_of(&read.head, id).await,
             None => self.record_of(&self.head().await?, id).await,
         }
+    }
+
+    /// Where objects of the user's own may be.
+    pub async fn places(&self) -> Result<BTreeSet<Place>, StoreError> {
+        let known = self.known.lock().expect("not poisoned").clone();
+        Ok(match known {
+            Some(read) => read.head.places,
+            None => self.head().await?.places,
+        })
     }
 
     /// The number of the run that is open, and the records of all releases that are kept.

@@ -9,17 +9,18 @@ use kube::api::ListParams;
 use kube::runtime::wait::await_condition;
 use neuroca_deploy_core::config::model::Route;
 use neuroca_deploy_core::effect::{Effect, Traffic};
-use neuroca_deploy_core::release::RevisionId;
-use neuroca_deploy_engine::ports::{Epoch, TargetError};
+use neuroca_deploy_core::plan::Plan;
+use neuroca_deploy_core::release::{Release, ReleaseId, RevisionId};
+use neuroca_deploy_engine::ports::{Epoch, StateStore, TargetError};
 use serde_json::json;
 
 use super::KubernetesTarget;
 use crate::access::in_time;
-use crate::jobs;
 use crate::names::{REVISION, TRAFFIC, WARM_UNTIL};
 use crate::objects::{JobKind, Part, ROUTES, Split, claim, config, deployment, routes, service};
 use crate::secrets::SecretSource;
 use crate::write::{self, resource};
+use crate::{jobs, manifests};
 
 /// How long a pod that was told to end may take beyond what it was told.
 const ENDS_WITHIN: Duration = Duration::from_secs(120);
@@ -39,6 +40,14 @@ impl KubernetesTarget {
                 }
                 let source = SecretSource::open(&self.cluster, &self.project).await?;
                 source.seal(&self.cluster, epoch, &release).await
+            }
+            Effect::ApplyManifests { release } => {
+                let (plan, release) = self.underway(release.as_ref()).await?;
+                manifests::apply(&self.cluster, epoch, &plan, release.as_ref()).await
+            }
+            Effect::PruneManifests { release } => {
+                let (plan, release) = self.underway(release.as_ref()).await?;
+                manifests::prune(&self.cluster, epoch, &plan, release.as_ref()).await
             }
             Effect::RunHook { release, component, hook } => {
                 let release = self.record(release).await?;
@@ -67,6 +76,22 @@ impl KubernetesTarget {
             // The store does that, in the write that closes the journal.
             Effect::Record { .. } => Ok(()),
         }
+    }
+
+    /// The plan that is being carried out, and the release that is to be reached.
+    async fn underway(
+        &self,
+        release: Option<&ReleaseId>,
+    ) -> Result<(Plan, Option<Release>), TargetError> {
+        let open =
+            self.store.unfinished().await.map_err(|e| TargetError::Unreachable(e.to_string()))?;
+        let plan = open.ok_or_else(|| TargetError::Fenced("the run has ended".into()))?.plan;
+        let release = match release {
+            Some(id) if *id == plan.rollout.release => Some(plan.release.clone()),
+            Some(id) => Some(self.record(id).await?),
+            None => None,
+        };
+        Ok((plan, release))
     }
 
     /// The cluster pulls the image itself; there is nothing to copy.

@@ -64,6 +64,9 @@ impl Supervisor {
             Effect::Migrate { release, component } => {
                 self.migrate(&self.record(release)?, component).await
             }
+            Effect::ApplyManifests { .. } | Effect::PruneManifests { .. } => {
+                Err(TargetError::Refused("one machine has no objects to apply manifests to".into()))
+            }
             Effect::StoreArtifact { .. } | Effect::SealSecrets { .. } | Effect::Record { .. } => {
                 Err(TargetError::Refused(format!(
                     "{} is done by the command, not by the supervisor",

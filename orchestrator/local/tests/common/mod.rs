@@ -117,6 +117,7 @@ impl Machine {
             rollout: RolloutPolicy::default(),
             retention: Retention::default(),
             kubernetes: None,
+            manifests: Vec::new(),
             rendered: BTreeMap::new(),
         }
     }

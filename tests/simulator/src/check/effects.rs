@@ -49,7 +49,11 @@ impl World {
             }
             Effect::StartRevision { revision, .. } => self.check_start(self.index(revision)),
             Effect::RunHook { .. } | Effect::Migrate { .. } => self.check_command(effect),
-            Effect::StoreArtifact { .. } | Effect::SealSecrets { .. } | Effect::Record { .. } => {}
+            Effect::StoreArtifact { .. }
+            | Effect::SealSecrets { .. }
+            | Effect::ApplyManifests { .. }
+            | Effect::PruneManifests { .. }
+            | Effect::Record { .. } => {}
         }
     }
 
@@ -174,7 +178,7 @@ impl World {
         driver.asked_wishes_ms = now.max(driver.asked_wishes_ms);
         match answer {
             Ok(()) => driver.answer = Some(true),
-            Err(TargetError::Refused(_)) => driver.answer = Some(false),
+            Err(TargetError::Refused(_) | TargetError::Outdated(_)) => driver.answer = Some(false),
             Err(TargetError::Fenced(_)) => driver.fenced = true,
             Err(TargetError::Unreachable(_)) => {}
         }

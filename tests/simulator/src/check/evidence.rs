@@ -90,7 +90,7 @@ impl World {
                 "a verdict against the release was forgotten".into()
             });
         }
-        if matches!(event, Event::Done | Event::Refused { .. }) {
+        if matches!(event, Event::Done | Event::Refused { .. } | Event::Outdated { .. }) {
             journal.started = false;
             self.drivers[driver].answer = None;
         }
@@ -141,7 +141,7 @@ impl World {
             Event::Began => (state.phase != Phase::New).then(|| "it has begun before".into()),
             Event::Done if !journal.started => Some("it was never started".into()),
             Event::Done => (answer != Some(true)).then(|| "the target did not say so".into()),
-            Event::Refused { .. } => {
+            Event::Refused { .. } | Event::Outdated { .. } => {
                 (answer != Some(false)).then(|| "the target did not say so".into())
             }
             Event::Operator { .. } => None,

@@ -38,6 +38,7 @@ fn release(text: &str, secret: Option<&str>) -> (Release, impl Fn(&str) -> Optio
         rollout: environment.rollout,
         retention: environment.retention,
         kubernetes: None,
+        manifests: Vec::new(),
         rendered: BTreeMap::new(),
     };
     (release, move |path: &str| resolved.origins.get(path))
