@@ -13,7 +13,10 @@ COPY . .
 RUN scripts/image.sh /image
 
 FROM scratch
-COPY --from=build /image/ /
+COPY --from=build /image/etc /etc
+COPY --from=build /image/neuroca /
+# Copies belong to root unless it is said.
+COPY --from=build --chown=65532:65532 /image/data /data
 USER 65532:65532
 # The one place that it writes to, if its database is a file.
 WORKDIR /data
