@@ -8,7 +8,7 @@ has clients that pause for 50 to 100 ms between an answer and the next request, 
 words of a sentence that is there, every second one within its subject; one round asks with a word misspelt. Wherever the target names a size it is 100,000.
 
 The peer searches by vectors, which a hash answers at once (embedder.py), so that no model is measured; it acknowledges
-a write before it is done and ours after. Its memories are added one batch after the other for four minutes at most;
+a write before it is done and ours after. Its memories are added one batch after the other for two minutes at most;
 how many there were is told.
 
 SIZES, ROUNDS, SECONDS_EACH and PEER_SIZE bound it for a try; PEER_SIZE=0 leaves the peer out, and
@@ -34,13 +34,13 @@ from peer import Missing, Peer  # noqa: E402
 
 SIZES = [int(size) for size in os.environ.get("SIZES", "10000,100000").split(",")]
 ROUNDS = int(os.environ.get("ROUNDS", "3"))
-SECONDS = int(os.environ.get("SECONDS_EACH", "10"))
+SECONDS = int(os.environ.get("SECONDS_EACH", "6"))
 CLIENTS, THREADS = 16, 2
 SUBJECTS = 200
 PAUSE_MILLIS = 50
 AT = 100_000
 PEER_SIZE = int(os.environ.get("PEER_SIZE", str(AT)))
-PEER_PATIENCE = 240
+PEER_PATIENCE = 120
 
 
 def draft(corpus, number):
