@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Figure 8: what the service leans on is stopped, one after the other, while clients ask without a pause.
 
-PostgreSQL with a streaming replica, a language model, an OIDC issuer. Four kinds of clients: with a key (writes, reads and
+PostgreSQL with a streaming replica, Redis (killed, and silent), a language model, an OIDC issuer. Four kinds of clients: with a key (writes, reads and
 searches), with a token, with a token of a key that the service has not met yet, and with a question for the model.
 While a part is away only the clients that need it may fail, with 502, 503 or 504; after it is back everybody has to be
 served again, with no restart. Clients never retry.
@@ -24,6 +24,7 @@ import harness  # noqa: E402
 import nca  # noqa: E402
 from issuer import Issuer  # noqa: E402
 from model import Model  # noqa: E402
+from redis_server import Redis  # noqa: E402
 
 AWAY_SECONDS = float(os.environ.get("AWAY_SECONDS", "12"))
 RECOVERY_SECONDS = 60
@@ -168,11 +169,12 @@ def lose(part, stop, start, clients, needy):
 def main():
     program = nca.binary()
     folder = harness.scratch("parts")
-    model, issuer = Model(), Issuer(folder)
+    model, issuer, redis = Model(), Issuer(folder), Redis()
     with nca.Postgres(*nca.DURABLE, "-c", "wal_level=replica") as server:
         replica = Replica(server)
         settings = {"AUTH": "required", "DB_READ_URL": replica.url, "OIDC_ISSUER": issuer.url, "OIDC_AUDIENCE": "nca",
-                    **model.settings()}  # fmt: skip
+                    # A limit that nobody reaches: each request asks Redis.
+                    "RATE_LIMIT_PER_MINUTE": "10000000", "REDIS_URL": redis.url, **model.settings()}  # fmt: skip
         with nca.Service(program, server.url, **settings) as service:
             pid = service.process.pid
             key = re.search(r"nca\.\S+", service.run("keys", "create", "--tenant", "acme", "--name", "k", "--role", "agent"))[0]
@@ -185,6 +187,8 @@ def main():
             harness.until("everybody is served", lambda: time.sleep(1) or all(fine(one.since()) for one in clients.values()), 30)
             result = {
                 "replica": lose("the replica", replica.stop, replica.start, clients, ()),
+                "redis": lose("Redis", redis.stop, redis.start, clients, ()),
+                "redis, silent": lose("Redis, silent", redis.silence, redis.wake, clients, ()),
                 "model": lose("the model", model.stop, model.start, clients, ("with a question for the model",)),
                 "issuer": lose("the issuer", issuer.stop, issuer.start, clients, ()),
             }
@@ -204,6 +208,7 @@ def main():
         replica.remove()
     model.stop()
     issuer.stop()
+    redis.stop()
     lost = [one for one in result.values() if "failed_that_do_not_need_it" in one]
     new = result["issuer, after another key"]["answers"]
     good = alive and result["model"]["failed_that_need_it"] > 0 and set(new) == {"200"} and all(
@@ -211,7 +216,7 @@ def main():
     )  # fmt: skip
     harness.finish(
         "Parts lost under load",
-        "replica, model and issuer stopped one by one: no failure of a call that does not need it, and everybody served after it is back "
+        "replica, Redis, model and issuer stopped one by one: no failure of a call that does not need it, and everybody served after it is back "
         "with no restart",
         good, result,
     )  # fmt: skip
