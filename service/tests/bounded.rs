@@ -14,6 +14,8 @@ use neuroca_load::{Load, run, verify};
 use serde_json::{Value, json};
 
 const BOXES: usize = 1000;
+/// A debug build takes long to open one: a password is hashed 4096 times.
+const FEW_CONNECTIONS: (&str, &str) = ("NEUROCA_DB_POOL_SIZE", "3");
 
 /// One at a time: each of them is about what happens when there is much to do.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -69,7 +71,7 @@ fn turn(connection: &mut Connection, client: usize, turn: usize) -> [Duration; 2
 fn sixteen_clients_search_and_write_without_waiting_for_each_other() {
     let _alone = alone();
     for database in Database::each() {
-        let service = database.serve(&[]);
+        let service = database.serve(&[FEW_CONNECTIONS]);
         let drafts: Vec<Value> = (0..BOXES)
             .map(|n| draft(&format!("box {n} holds thing t{}", n * 7919 % 1009), "ann"))
             .collect();
@@ -212,7 +214,7 @@ fn on_runtime<T>(work: impl Future<Output = T>) -> T {
 fn a_migration_and_its_undoing_lose_no_request_of_two_services() {
     let _alone = alone();
     for database in Database::each() {
-        let services = [database.serve(&[]), database.serve(&[])];
+        let services = [database.serve(&[FEW_CONNECTIONS]), database.serve(&[FEW_CONNECTIONS])];
         let loads = services.each_ref().map(|service| Load {
             requests: Some(400),
             h1_connections: 2,
