@@ -5,6 +5,8 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/postgres.sh
 source scripts/postgres.sh
+# shellcheck source=scripts/programs.sh
+source scripts/programs.sh
 # shellcheck source=scripts/cluster.sh
 source scripts/cluster.sh
 trap 'postgres_stop; clusters_stop' EXIT
@@ -62,6 +64,14 @@ command -v python3 >/dev/null ||
 command -v curl >/dev/null || missing "curl" "tests of what a client that is not ours sees"
 command -v redis-server >/dev/null ||
     missing "redis-server" "replicas that share a rate limit (Debian: apt-get install redis-server)"
+if [[ -z ${NEUROCA_TEST_BAO:-} ]]; then
+    if programs_bin bao >/dev/null; then
+        NEUROCA_TEST_BAO=$(programs_bin bao)
+        export NEUROCA_TEST_BAO
+    else
+        missing "OpenBao" "memories whose keys a real KMS keeps (once: scripts/programs.sh)"
+    fi
+fi
 command -v prometheus >/dev/null ||
     missing "prometheus" "counts of requests from a real Prometheus (Debian: apt-get install prometheus)"
 [[ $(id -u) -eq 0 ]] ||

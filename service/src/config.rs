@@ -8,6 +8,7 @@ mod database;
 mod embedding;
 mod llm;
 mod names;
+mod sealing;
 mod source;
 mod tls;
 mod url;
@@ -23,6 +24,7 @@ use crate::auth::AuthSettings;
 use crate::embedding::EmbeddingSettings;
 use crate::llm::LlmSettings;
 use crate::masking::Masking;
+use crate::sealing::SealingSettings;
 use crate::tls::TlsSettings;
 
 /// Where it runs, as the operator calls it.
@@ -44,6 +46,12 @@ impl Secret {
     /// The value itself, for the one place that needs it.
     pub fn expose(&self) -> &str {
         &self.0
+    }
+}
+
+impl From<&str> for Secret {
+    fn from(value: &str) -> Self {
+        Self(value.to_owned())
     }
 }
 
@@ -83,8 +91,8 @@ pub struct Settings {
     pub stage: Stage,
     /// `NEUROCA_LOG_LEVEL`, or debug when `NEUROCA_DEBUG` is on.
     pub log_level: tracing::Level,
-    /// `NEUROCA_SECRET_KEY`.
-    pub secret_key: Option<Secret>,
+    /// `NEUROCA_SECRET_KEY` or `NEUROCA_KMS_*`: with what memory content is sealed.
+    pub sealing: Option<SealingSettings>,
     /// `NEUROCA_DB_*`.
     pub database: Database,
     /// `NEUROCA_MEMORY_*_SIZE`.
@@ -159,7 +167,7 @@ impl Settings {
         let settings = Self {
             stage,
             log_level,
-            secret_key: source.text("NEUROCA_SECRET_KEY").map(Secret),
+            sealing: sealing::read(&mut source),
             capacity: Capacity {
                 working: source.number("NEUROCA_MEMORY_WORKING_SIZE", 100, 1, 1_000_000),
                 short_term: source.number("NEUROCA_MEMORY_SHORT_TERM_SIZE", 1000, 1, 1_000_000),
@@ -282,7 +290,8 @@ mod tests {
         std::fs::write(&path, "s3cret\n").expect("written");
         let path = path.to_str().expect("utf-8");
         let read = settings(&[("NEUROCA_SECRET_KEY_FILE", path)]).expect("valid");
-        assert_eq!(read.secret_key.expect("a key").expose(), "s3cret");
+        let current = read.sealing.expect("a key").current;
+        assert_eq!(current, crate::sealing::WrappedBy::Secret(Secret("s3cret".into())));
         let both = problems(&[("NEUROCA_SECRET_KEY_FILE", path), ("NEUROCA_SECRET_KEY", "x")]);
         assert!(both.contains("are both set"), "{both}");
         let gone = problems(&[("NEUROCA_SECRET_KEY_FILE", "/nonexistent/key")]);

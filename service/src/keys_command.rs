@@ -6,6 +6,7 @@ use uuid::Uuid;
 use crate::audit::{Act, broken};
 use crate::auth::{ApiKey, KeySecret, Role};
 use crate::memory::Moment;
+use crate::rekey_command::{Rekey, rekey};
 use crate::store::Repository;
 use crate::tenant::Tenant;
 
@@ -44,6 +45,9 @@ pub enum Keys {
         #[arg(long, default_value_t = 3600)]
         grace: u32,
     },
+    /// Encrypt what is stored, or give every tenant a new key and encrypt all anew, while others serve; run again, it
+    /// goes on where it was ended
+    Rekey(Rekey),
     /// End a key now
     Revoke {
         #[command(flatten)]
@@ -115,6 +119,7 @@ pub async fn keys(repository: &dyn Repository, verb: Keys) -> Result<String, Str
                 .map_err(failed)?;
             Ok(token)
         }
+        Keys::Rekey(wanted) => rekey(repository, wanted).await,
         Keys::Revoke { of, id } => {
             let done = repository
                 .end_key(&of.tenant, id, now, act("key.revoke", id, now))

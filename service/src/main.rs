@@ -10,7 +10,8 @@ use neuroca::config::{NAMES, Settings};
 use neuroca::keys_command::{Keys, Of, audit, keys};
 use neuroca::lifecycle::Shutdown;
 use neuroca::maintenance_command::{Maintenance, maintenance};
-use neuroca::store::{Migrated, MigrationStatus, Repository, open};
+use neuroca::serve::ServeError;
+use neuroca::store::{Migrated, MigrationStatus, OpenError, Repository, open_with};
 
 const FAILED: u8 = 1;
 /// As the orchestrator's: usage or configuration.
@@ -91,16 +92,22 @@ fn run(verb: Verb) -> Result<(), (u8, String)> {
         match verb {
             Verb::Serve => {
                 neuroca::log::start(settings.log_level);
-                neuroca::serve::serve(settings, shutdown).await.map_err(|error| failed(&error))
+                neuroca::serve::serve(settings, shutdown).await.map_err(serve_failed)
             }
             Verb::Worker => {
                 neuroca::log::start(settings.log_level);
-                neuroca::worker::work(settings, shutdown).await.map_err(|error| failed(&error))
+                neuroca::worker::work(settings, shutdown).await.map_err(serve_failed)
             }
             Verb::Migrate => {
                 let done = neuroca::store::migrate(&settings.database).await.map_err(|error| {
                     (FAILED, format!("cannot migrate {}: {error}", settings.database))
                 })?;
+                // Of a new database nobody else has read anything yet.
+                if done.from == 0 && settings.sealing.is_some() {
+                    let repository = opened(&settings).await?;
+                    repository.seal_from_now_on().await.map_err(|error| failed(&error))?;
+                    repository.close().await;
+                }
                 report(&settings, done)
             }
             Verb::Status => {
@@ -150,9 +157,22 @@ fn variables() -> impl Iterator<Item = (String, String)> {
 }
 
 async fn opened(settings: &Settings) -> Result<Arc<dyn Repository>, (u8, String)> {
-    open(&settings.database)
+    open_with(&settings.database, settings.sealing.as_ref())
         .await
-        .map_err(|error| (FAILED, format!("cannot use {}: {error}", settings.database)))
+        .map_err(|error| (code(&error), format!("cannot use {}: {error}", settings.database)))
+}
+
+fn serve_failed(error: ServeError) -> (u8, String) {
+    let code = match &error {
+        ServeError::Database(_, error) => code(error),
+        _ => FAILED,
+    };
+    (code, error.to_string())
+}
+
+/// A key that does not fit is a matter of configuration.
+fn code(error: &OpenError) -> u8 {
+    if matches!(error, OpenError::Key(_)) { MISCONFIGURED } else { FAILED }
 }
 
 fn report(settings: &Settings, done: Migrated) -> Result<(), (u8, String)> {

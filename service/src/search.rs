@@ -18,10 +18,12 @@ mod spelling;
 mod statistics;
 mod text;
 mod timely;
+mod vocabularies;
 
 pub use alike::alike;
 pub use answer::{Found, Hit, SearchError, Searcher, Why, Wish};
 pub use meaning::Meaning;
 pub use query::Query;
 pub use statistics::{Sample, Statistics};
-pub use text::{Indexed, Vocabulary, content_hash, estimated_tokens};
+pub use text::{Indexed, Vocabulary, estimated_tokens};
+pub use vocabularies::Vocabularies;

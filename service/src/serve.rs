@@ -20,7 +20,7 @@ use crate::lifecycle::{Lifecycle, Phase, Shutdown};
 use crate::llm::{Budget, Llm, LlmSettings};
 use crate::maintenance::Maintenance;
 use crate::search::{Meaning, Searcher};
-use crate::store::{OpenError, Repository, open};
+use crate::store::{OpenError, Repository, StoreError, open_with};
 use crate::tls::{Tls, TlsError};
 use connection::Server;
 
@@ -94,7 +94,7 @@ pub async fn serve(settings: Settings, mut shutdown: Shutdown) -> Result<(), Ser
     let accepting = tokio::spawn(accept(listener, server));
 
     let opened = tokio::select! {
-        opened = open_known(&settings.database, &shared.maintenance) => Some(opened),
+        opened = open_known(&settings, &shared.maintenance) => Some(opened),
         () = shutdown.requested() => None,
     };
     let mut writing = None;
@@ -166,10 +166,11 @@ fn model(settings: Option<&LlmSettings>) -> Option<Llm> {
 /// The database, once it is known what is refused: a replica that starts in the middle of maintenance
 /// must not begin with a moment without it.
 async fn open_known(
-    database: &Database,
+    settings: &Settings,
     maintenance: &Maintenance,
 ) -> Result<Arc<dyn Repository>, OpenError> {
-    let repository = open_patiently(database).await?;
+    let repository = open_patiently(settings).await?;
+    let database = &settings.database;
     while let Err(error) = maintenance.refresh(&*repository).await {
         tracing::warn!(%error, %database, "waiting for the database");
         tokio::time::sleep(RETRY).await;
@@ -178,15 +179,19 @@ async fn open_known(
 }
 
 /// A server may come back by itself, a file does not.
-pub async fn open_patiently(database: &Database) -> Result<Arc<dyn Repository>, OpenError> {
+pub async fn open_patiently(settings: &Settings) -> Result<Arc<dyn Repository>, OpenError> {
+    let Settings { database, sealing, .. } = settings;
     loop {
-        match (open(database).await, database) {
+        match (open_with(database, sealing.as_ref()).await, database) {
+            (Err(OpenError::Store(StoreError::Keys(error))), _) => {
+                tracing::warn!(%error, %database, "waiting for the key");
+            }
             (Err(OpenError::Store(error)), Database::Postgres(_)) => {
                 tracing::warn!(%error, %database, "waiting for the database");
-                tokio::time::sleep(RETRY).await;
             }
             (result, _) => return result,
         }
+        tokio::time::sleep(RETRY).await;
     }
 }
 

@@ -8,7 +8,9 @@ mod flags;
 mod migrate;
 mod notices;
 mod open;
+mod owner;
 mod postgres;
+mod rekeying;
 mod rows;
 mod spending;
 mod sqlite;
@@ -16,6 +18,7 @@ mod turn;
 mod types;
 mod upkeep;
 mod vectors;
+mod written;
 
 use async_trait::async_trait;
 use uuid::Uuid;
@@ -24,7 +27,8 @@ pub use admin::Admin;
 pub use flags::FlagStore;
 pub use migrate::{Migrated, MigrationStatus, migrate, rollback, status};
 pub use notices::NoticeBoard;
-pub use open::{OpenError, open};
+pub use open::{OpenError, open, open_with};
+pub use rekeying::{Behind, Lock, Part, Rekeying};
 pub use spending::Spending;
 pub use types::{
     Access, Candidate, Changed, Created, Deleted, Edit, Evicted, Filter, Idempotency, NewMemories,
@@ -38,7 +42,7 @@ pub use upkeep::{Lead, Promotable, Task, TaskState, Upkeep};
 use crate::audit::Act;
 use crate::memory::{Memory, Moment, Tier, Version};
 use crate::schema::SchemaState;
-use crate::search::Sample;
+use crate::search::{Sample, Vocabulary};
 use crate::tenant::Tenant;
 
 /// Idempotency keys are kept for a day.
@@ -47,7 +51,9 @@ pub const KEY_LIFE_MILLIS: i64 = 24 * 60 * 60 * 1000;
 /// The port to a database of memories. A write that answered `Ok` survives a crash of the process
 /// and of the machine. Nothing of another tenant is seen or changed.
 #[async_trait]
-pub trait Repository: Upkeep + Admin + Spending + NoticeBoard + FlagStore + Vectors {
+pub trait Repository:
+    Upkeep + Admin + Spending + NoticeBoard + FlagStore + Vectors + Rekeying
+{
     /// Writes memories, all or none, once per idempotency key.
     async fn create(&self, tenant: &Tenant, new: NewMemories) -> Result<Created, StoreError>;
     /// The memory of this id, unless it expired.
@@ -85,6 +91,8 @@ pub trait Repository: Upkeep + Admin + Spending + NoticeBoard + FlagStore + Vect
     /// Counts accesses; what is gone meanwhile is passed over.
     async fn touch(&self, tenant: &Tenant, accesses: Vec<Access>) -> Result<(), StoreError>;
 
+    /// The vocabularies in which the tenant's memories are indexed, the newest first.
+    async fn vocabularies(&self, tenant: &Tenant) -> Result<Vec<Vocabulary>, StoreError>;
     /// Some memories' terms, at most `size`.
     async fn sample(&self, tenant: &Tenant, size: u32) -> Result<Sample, StoreError>;
     /// At most `most` memories that have one of these terms.

@@ -41,7 +41,7 @@ struct Worker {
 pub async fn work(settings: Settings, mut shutdown: Shutdown) -> Result<(), ServeError> {
     tracing::info!(revision = settings.revision, database = %settings.database, "worker starts");
     let repository = tokio::select! {
-        opened = open_patiently(&settings.database) => opened
+        opened = open_patiently(&settings) => opened
             .map_err(|error| ServeError::Database(settings.database.to_string(), error))?,
         () = shutdown.requested() => return Ok(()),
     };

@@ -19,11 +19,12 @@ use neuroca::flags::{Experiment, FlagSet};
 use neuroca::maintenance::{Mode, Notice, Notices, Scope};
 use neuroca::memory::{Change, Draft, Memory, Moment, Tier};
 use neuroca::schema::SCHEMA_MAX;
+use neuroca::sealing::{SealingSettings, WrappedBy};
 use neuroca::search::{Searcher, Wish};
 use neuroca::store::{
     Access, Changed, Created, Deleted, Edit, Evicted, Filter, Idempotency, KEY_LIFE_MILLIS,
     Migrated, NewMemories, NewVector, OpenError, Page, Receipt, Removed, Repository, Task,
-    TaskState, migrate, open, rollback, status,
+    TaskState, migrate, open, open_with, rollback, status,
 };
 use neuroca::tenant::Tenant;
 use sqlx::postgres::PgConnectOptions;
@@ -99,7 +100,12 @@ async fn clear(repository: &Shared, of: &Tenant) {
     assert_eq!(repository.counts(of).await.expect("counts"), [0, 0, 0]);
 }
 
-async fn contract(database: &Database) {
+/// Each database keeps it in the clear and encrypted.
+fn sealing() -> SealingSettings {
+    SealingSettings { current: WrappedBy::Secret("a secret".into()), previous: None }
+}
+
+async fn contract(database: &Database, sealing: Option<&SealingSettings>) {
     assert!(matches!(open(database).await, Err(OpenError::Incompatible(_))), "no schema yet");
     assert!(status(database).await.expect("a status").iter().all(|one| !one.applied));
     let (one, other) = tokio::join!(migrate(database), migrate(database));
@@ -110,7 +116,11 @@ async fn contract(database: &Database) {
     assert_eq!(migrate(database).await.expect("migrates"), nothing);
     assert!(status(database).await.expect("a status").iter().all(|one| one.applied));
 
-    let repository = open(database).await.expect("opens");
+    let repository = open_with(database, sealing).await.expect("opens");
+    if sealing.is_some() {
+        repository.seal_from_now_on().await.expect("seals");
+        assert!(matches!(open(database).await, Err(OpenError::Key(_))), "no key is given");
+    }
     let of = &Tenant::default();
     reads_back_what_was_written(&repository, of).await;
     pages_newest_first(&repository, of).await;
@@ -128,7 +138,7 @@ async fn contract(database: &Database) {
     the_worthy_go_up_and_duplicates_end(&repository, of).await;
     the_unseen_go_only_when_asked(&repository, of).await;
     tasks_are_kept(&repository, of).await;
-    one_leads(&repository, database).await;
+    one_leads(&repository, database, sealing).await;
     keys_and_the_log_of_acts(&repository).await;
     a_budget_is_spent_once(&repository, of).await;
     notices_are_put_up_and_taken_down(&repository).await;
@@ -136,6 +146,11 @@ async fn contract(database: &Database) {
     vectors::vectors_go_with_their_memories(&repository, of).await;
     tenants_do_not_meet(&repository).await;
     repository.close().await;
+    if sealing.is_some() {
+        assert!(rollback(database).await.is_err(), "the keys would be lost");
+        assert_eq!(migrate(database).await.expect("migrates"), nothing);
+        return;
+    }
     let back = rollback(database).await.expect("rolls back");
     assert_eq!(back, Migrated { from: SCHEMA_MAX, to: SCHEMA_MAX - 1 });
     let again = migrate(database).await.expect("migrates");
@@ -651,8 +666,8 @@ async fn keys_and_the_log_of_acts(repository: &Shared) {
     assert!(repository.audit_log(&b, 0, 100).await.expect("reads").is_empty());
 }
 
-async fn one_leads(repository: &Shared, database: &Database) {
-    let other = open(database).await.expect("opens");
+async fn one_leads(repository: &Shared, database: &Database, sealing: Option<&SealingSettings>) {
+    let other = open_with(database, sealing).await.expect("opens");
     let mut lead = repository.lead().await.expect("answers").expect("nobody leads");
     assert!(lead.holds().await);
     assert!(other.lead().await.expect("answers").is_none());
@@ -777,7 +792,9 @@ async fn notices_are_put_up_and_taken_down(repository: &Shared) {
 async fn sqlite_keeps_the_contract() {
     let dir = tempfile::tempdir().expect("a folder");
     let path = dir.path().join("sub/neuroca.db");
-    contract(&Database::Sqlite(path.clone())).await;
+    contract(&Database::Sqlite(path.clone()), None).await;
+    let sealed = dir.path().join("sealed.db");
+    contract(&Database::Sqlite(sealed), Some(&sealing())).await;
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
     let mut raw = options.connect().await.expect("connects");
     for forbidden in ["UPDATE audit_log SET actor = 'bob'", "DELETE FROM audit_log WHERE seq = 1"] {
@@ -789,6 +806,11 @@ async fn sqlite_keeps_the_contract() {
 
 #[tokio::test]
 async fn postgres_keeps_the_contract() {
+    on_postgres(None).await;
+    on_postgres(Some(&sealing())).await;
+}
+
+async fn on_postgres(sealing: Option<&SealingSettings>) {
     let Ok(url) = std::env::var("NEUROCA_TEST_POSTGRES_URL") else { return };
     let server = PgConnectOptions::from_str(&url).expect("a postgres:// URL");
     let mut admin = server.connect().await.expect("NEUROCA_TEST_POSTGRES_URL answers");
@@ -799,7 +821,10 @@ async fn postgres_keeps_the_contract() {
     let options = server.clone().database(&name);
     // The database goes whatever comes of it.
     let outcome = AssertUnwindSafe(async {
-        contract(&database).await;
+        contract(&database, sealing).await;
+        if sealing.is_some() {
+            return;
+        }
         replica::reads_survive_the_replica(&options).await;
         the_database_itself_keeps_tenants_apart(&database, &options).await;
     })

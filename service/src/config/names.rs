@@ -3,7 +3,7 @@
 //! Knows no values.
 
 /// Every parameter, sorted. Each can also be given as `NAME_FILE`: a file that holds the value.
-pub const NAMES: [&str; 46] = [
+pub const NAMES: [&str; 50] = [
     "NEUROCA_AUTH",
     "NEUROCA_DB_HOST",
     "NEUROCA_DB_NAME",
@@ -23,6 +23,9 @@ pub const NAMES: [&str; 46] = [
     "NEUROCA_EMBEDDINGS_TIMEOUT_MS",
     "NEUROCA_EMBEDDINGS_URL",
     "NEUROCA_ENV",
+    "NEUROCA_KMS_KEY",
+    "NEUROCA_KMS_TOKEN_PATH",
+    "NEUROCA_KMS_URL",
     "NEUROCA_LLM_API_KEY",
     "NEUROCA_LLM_BASE_URL",
     "NEUROCA_LLM_MAX_TOKENS",
@@ -47,6 +50,7 @@ pub const NAMES: [&str; 46] = [
     "NEUROCA_REDIS_URL",
     "NEUROCA_REVISION",
     "NEUROCA_SECRET_KEY",
+    "NEUROCA_SECRET_KEY_PREVIOUS",
     "NEUROCA_TLS_CERT_PATH",
     "NEUROCA_TLS_CLIENT_CA_PATH",
     "NEUROCA_TLS_KEY_PATH",

@@ -252,6 +252,9 @@ impl From<StoreError> for Problem {
         tracing::error!(error = %error, "database");
         match error {
             StoreError::Unavailable(_) => Self::unavailable("the database does not answer"),
+            StoreError::Keys(_) => {
+                Self::unavailable("the key to these memories cannot be had at the moment")
+            }
             StoreError::Fault(_) => Self::internal(),
         }
     }

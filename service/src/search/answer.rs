@@ -17,7 +17,7 @@ use super::period::timed;
 use super::prefer::prefer;
 use super::score::{MOST, looked_up, score};
 use super::spelling::spelt_alike;
-use super::{Meaning, Query, Statistics, Vocabulary, timely};
+use super::{Meaning, Query, Statistics, Vocabularies, timely};
 use crate::memory::{Memory, Moment, Tier};
 use crate::store::{Candidate, Filter, Repository, StoreError};
 use crate::tenant::Tenant;
@@ -94,8 +94,16 @@ pub struct Found {
 /// Searches, and remembers how common words are.
 #[derive(Default)]
 pub struct Searcher {
-    statistics: Mutex<HashMap<Tenant, (Instant, Arc<Statistics>)>>,
+    statistics: Mutex<HashMap<Tenant, Counted>>,
     meaning: Option<Meaning>,
+}
+
+#[derive(Clone)]
+struct Counted {
+    made: Instant,
+    /// Of the vocabulary that was the current one then: another one has other hashes.
+    version: i64,
+    statistics: Arc<Statistics>,
 }
 
 /// What the words of a question find.
@@ -125,11 +133,12 @@ impl Searcher {
         tenant: &Tenant,
         wish: &Wish,
     ) -> Result<Found, SearchError> {
-        let vocabulary = Vocabulary::new(tenant);
+        let vocabularies = Vocabularies::of(repository, tenant).await?;
+        let vocabulary = vocabularies.current();
         let timed = timed(&wish.text, wish.now);
         let query = match &timed {
-            Some(timed) => Query::telling(&timed.rest, &vocabulary),
-            None => Query::new(&wish.text, &vocabulary),
+            Some(timed) => Query::telling(&timed.rest, vocabulary),
+            None => Query::new(&wish.text, vocabulary),
         };
         if query.words.is_empty() && timed.is_none() && self.meaning.is_none() {
             return Ok(Found::default());
@@ -141,8 +150,10 @@ impl Searcher {
                 None => None,
             }
         };
-        let (by_words, asked) =
-            tokio::join!(self.by_words(repository, tenant, &query, &filter), asked);
+        let (by_words, asked) = tokio::join!(
+            self.by_words(repository, tenant, (&query, &vocabularies), &filter),
+            asked
+        );
         let ByWords { mut scored, mut facts, missing } = by_words?;
         let degraded = matches!(asked, Some(None));
         let by_meaning = match asked.flatten() {
@@ -160,7 +171,7 @@ impl Searcher {
                 .map(|word| word.text.as_str())
                 .collect();
             let mut found =
-                spelt_alike(repository, tenant, &vocabulary, &filter, &misspelt).await?;
+                spelt_alike(repository, tenant, &vocabularies, &filter, &misspelt).await?;
             found.truncate(SHORTLIST);
             for (_, candidate) in &found {
                 if !facts.iter().any(|known| known.id == candidate.id) {
@@ -211,16 +222,21 @@ impl Searcher {
         &self,
         repository: &dyn Repository,
         tenant: &Tenant,
-        query: &Query,
+        (query, vocabularies): (&Query, &Vocabularies),
         filter: &Filter,
     ) -> Result<ByWords, StoreError> {
-        let statistics = self.statistics(repository, tenant).await?;
+        let translation = vocabularies.translation(query);
+        let version = vocabularies.current().version();
+        let statistics = self.statistics(repository, tenant, version).await?;
+        let statistics = statistics.translated(&translation);
         let terms = looked_up(query, &statistics, filter.subject.is_some());
-        let candidates = if terms.is_empty() {
+        let mut candidates = if terms.is_empty() {
             Vec::new()
         } else {
-            repository.with_terms(tenant, filter.clone(), terms.clone(), MOST as u32).await?
+            let asked = translation.asked(&terms);
+            repository.with_terms(tenant, filter.clone(), asked, MOST as u32).await?
         };
+        translation.understand(&mut candidates);
         let (scores, missing) = score(query, &candidates, &statistics, &terms);
         let mut found: Vec<(f64, Candidate)> = scores.into_iter().zip(candidates).collect();
         best_first(&mut found);
@@ -236,12 +252,15 @@ impl Searcher {
         &self,
         repository: &dyn Repository,
         tenant: &Tenant,
+        version: i64,
     ) -> Result<Arc<Statistics>, StoreError> {
         let known = {
             let all = self.statistics.lock().unwrap_or_else(PoisonError::into_inner);
             all.get(tenant).cloned()
         };
-        if let Some((made, statistics)) = known {
+        if let Some(Counted { made, statistics, .. }) =
+            known.filter(|known| known.version == version)
+        {
             // A few memories are soon twice as many.
             let few = statistics.total() < f64::from(SAMPLE);
             if made.elapsed() < if few { SMALL_SAMPLE_LIFE } else { SAMPLE_LIFE } {
@@ -253,11 +272,12 @@ impl Searcher {
         let mut all = self.statistics.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= MOST_TENANTS
             && let Some(oldest) =
-                all.iter().min_by_key(|(_, (made, _))| *made).map(|(tenant, _)| tenant.clone())
+                all.iter().min_by_key(|(_, known)| known.made).map(|(tenant, _)| tenant.clone())
         {
             all.remove(&oldest);
         }
-        all.insert(tenant.clone(), (Instant::now(), statistics.clone()));
+        let counted = Counted { made: Instant::now(), version, statistics: statistics.clone() };
+        all.insert(tenant.clone(), counted);
         Ok(statistics)
     }
 }

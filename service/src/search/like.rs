@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use uuid::Uuid;
 
-use super::{Query, Searcher, Vocabulary};
+use super::{Query, Searcher, Vocabularies};
 use crate::memory::{Memory, Moment, Tier};
 use crate::store::{Filter, Repository, StoreError};
 use crate::tenant::Tenant;
@@ -24,9 +24,12 @@ impl Searcher {
         memory: &Memory,
         now: Moment,
     ) -> Result<Vec<Memory>, StoreError> {
-        let vocabulary = Vocabulary::new(tenant);
-        let query = Query::new(&memory.content, &vocabulary);
-        let statistics = self.statistics(repository, tenant).await?;
+        let vocabularies = Vocabularies::of(repository, tenant).await?;
+        let query = Query::new(&memory.content, vocabularies.current());
+        let translation = vocabularies.translation(&query);
+        let version = vocabularies.current().version();
+        let statistics =
+            self.statistics(repository, tenant, version).await?.translated(&translation);
         // Numbers have to agree, so that a text with numbers is found by them.
         let has_number = |text: &str| text.chars().any(char::is_numeric);
         let numbers = query.words.iter().any(|word| has_number(&word.text));
@@ -46,7 +49,9 @@ impl Searcher {
             return Ok(Vec::new());
         }
         let filter = Filter { subject: memory.subject.clone(), tier: Some(Tier::LongTerm), now };
-        let candidates = repository.with_terms(tenant, filter, rarest, MOST).await?;
+        let rarest = translation.asked(&rarest);
+        let mut candidates = repository.with_terms(tenant, filter, rarest, MOST).await?;
+        translation.understand(&mut candidates);
         let wanted: HashSet<i32> = query.words.iter().map(|word| word.term).collect();
         let mut likely: Vec<(f64, Uuid)> = candidates
             .into_iter()

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use uuid::Uuid;
 
-use super::Vocabulary;
+use super::Vocabularies;
 use super::answer::best_first;
 use super::text::{likeness, words};
 use crate::store::{Candidate, Filter, Repository, StoreError};
@@ -19,12 +19,15 @@ const SPELT: u32 = 120;
 pub(super) async fn spelt_alike(
     repository: &dyn Repository,
     tenant: &Tenant,
-    vocabulary: &Vocabulary,
+    vocabularies: &Vocabularies,
     filter: &Filter,
     misspelt: &[&str],
 ) -> Result<Vec<(f64, Candidate)>, StoreError> {
     let mut pairs: Vec<[i32; 2]> = Vec::new();
-    for word in misspelt {
+    for (word, vocabulary) in misspelt
+        .iter()
+        .flat_map(|word| vocabularies.all().map(move |vocabulary| (word, vocabulary)))
+    {
         // One mistake leaves most pairs of grams three apart whole, at least one of them.
         let grams = vocabulary.grams(word);
         for (first, second) in grams.iter().zip(grams.iter().skip(2)) {

@@ -4,6 +4,9 @@
 //! ones. How rare a rare word is, a search sees by itself.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use super::vocabularies::Translation;
 
 /// Some memories of a tenant.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -15,7 +18,7 @@ pub struct Sample {
 }
 
 /// What a sample says.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Statistics {
     total: f64,
     sampled: f64,
@@ -45,6 +48,20 @@ impl Statistics {
             documents_with,
             average_length: if sampled > 0.0 { words as f64 / sampled } else { 1.0 },
         }
+    }
+
+    /// With what was counted under hashes of before counted under those of now.
+    pub(super) fn translated(self: &Arc<Self>, translation: &Translation) -> Arc<Self> {
+        if translation.is_empty() {
+            return self.clone();
+        }
+        let mut all = Self::clone(self);
+        for (before, now) in translation.pairs() {
+            if let Some(met) = all.documents_with.remove(&before) {
+                *all.documents_with.entry(now).or_default() += met;
+            }
+        }
+        Arc::new(all)
     }
 
     /// How many memories there are.

@@ -1,15 +1,18 @@
 //! From text to what is indexed: hashed word stems in their order, and hashed trigrams.
 //!
 //! The hash is salted with the tenant: words of two tenants never meet in an index, so that neither
-//! the time that a search takes nor its ranking tells one about the other. The database sees no word.
+//! the time that a search takes nor its ranking tells one about the other. The database sees no word;
+//! where memories are encrypted, the hash has a key, so that a dictionary is of no use to a thief.
 
 use std::collections::BTreeSet;
 
 use jiff::tz::TimeZone;
+use ring::hmac;
 use rust_stemmers::{Algorithm, Stemmer};
 use sha2::{Digest, Sha256};
 
 use crate::memory::{Memory, Moment};
+use crate::sealing::DataKey;
 use crate::tenant::Tenant;
 
 /// Words of one memory that are indexed; the rest of a very long one is found by nothing.
@@ -29,19 +32,59 @@ pub struct Indexed {
 /// Hashes of the words of one tenant.
 #[derive(Clone)]
 pub struct Vocabulary {
-    salted: Sha256,
+    version: i64,
+    hashes: Hashes,
+}
+
+#[derive(Clone)]
+enum Hashes {
+    Salted(Sha256),
+    Keyed(hmac::Key),
 }
 
 impl Vocabulary {
-    /// The vocabulary of `tenant`.
+    /// The vocabulary of `tenant` where nothing is encrypted.
     pub fn new(tenant: &Tenant) -> Self {
         let salted = Sha256::new().chain_update(tenant.name()).chain_update([0]);
-        Self { salted }
+        Self { version: 0, hashes: Hashes::Salted(salted) }
+    }
+
+    /// The vocabulary of the tenant whose key this is.
+    pub fn of(key: &DataKey) -> Self {
+        Self { version: key.version(), hashes: Hashes::Keyed(key.index().clone()) }
+    }
+
+    /// The version of its key; 0 without one.
+    pub fn version(&self) -> i64 {
+        self.version
+    }
+
+    fn digest(&self, kind: u8, parts: impl Iterator<Item: AsRef<[u8]>>) -> [u8; 16] {
+        let mut short = [0; 16];
+        match &self.hashes {
+            Hashes::Salted(salted) => {
+                let mut hash = salted.clone().chain_update([kind]);
+                parts.for_each(|part| hash.update(part));
+                short.copy_from_slice(&hash.finalize()[..16]);
+            }
+            Hashes::Keyed(key) => {
+                let mut hash = hmac::Context::with_key(key);
+                hash.update(&[kind]);
+                parts.for_each(|part| hash.update(part.as_ref()));
+                short.copy_from_slice(&hash.sign().as_ref()[..16]);
+            }
+        }
+        short
     }
 
     fn hash(&self, kind: u8, word: &[u8]) -> i32 {
-        let digest = self.salted.clone().chain_update([kind]).chain_update(word).finalize();
+        let digest = self.digest(kind, std::iter::once(word));
         i32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]])
+    }
+
+    /// The same for two texts of the same words, whatever is between them.
+    pub fn content_hash(&self, content: &str) -> Vec<u8> {
+        self.digest(b'c', words(content).map(|word| word + "\0")).to_vec()
     }
 
     /// The hash of a stem.
@@ -137,16 +180,6 @@ pub fn estimated_tokens(text: &str) -> usize {
     ascii.div_ceil(4).max(text.split_ascii_whitespace().count()) + other
 }
 
-/// The same for two texts of the same words, whatever is between them.
-pub fn content_hash(tenant: &Tenant, content: &str) -> Vec<u8> {
-    let mut hash = Sha256::new().chain_update(tenant.name()).chain_update([0, b'c']);
-    for word in words(content) {
-        hash.update(word.as_bytes());
-        hash.update([0]);
-    }
-    hash.finalize()[..16].to_vec()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,6 +200,7 @@ mod tests {
         assert_eq!(Vocabulary::new(&Tenant::default()).term("tea"), TEA);
     }
     const TEA: i32 = 1_359_886_082;
+    const LIKED: [u8; 4] = [73, 114, 84, 197];
 
     #[test]
     fn a_date_can_be_asked_for() {
@@ -182,8 +216,10 @@ mod tests {
 
     #[test]
     fn the_same_words_have_one_hash() {
-        let tenant = Tenant::default();
-        assert_eq!(content_hash(&tenant, "I like tea!"), content_hash(&tenant, " i LIKE  tea"));
-        assert_ne!(content_hash(&tenant, "I like tea"), content_hash(&tenant, "I liketea"));
+        let words = Vocabulary::new(&Tenant::default());
+        assert_eq!(words.content_hash("I like tea!"), words.content_hash(" i LIKE  tea"));
+        assert_ne!(words.content_hash("I like tea"), words.content_hash("I liketea"));
+        // Stored, as above.
+        assert_eq!(words.content_hash("tea")[..4], LIKED);
     }
 }

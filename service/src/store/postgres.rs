@@ -26,9 +26,18 @@ mod memories;
 #[path = "common/notices.rs"]
 #[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
 mod notices;
+#[path = "common/rekeying.rs"]
+#[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
+mod rekeying;
 #[path = "common/repository.rs"]
 #[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
 mod repository;
+#[path = "common/reseal.rs"]
+#[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
+mod reseal;
+#[path = "common/sealed.rs"]
+#[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
+mod sealed;
 #[path = "common/spending.rs"]
 #[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
 mod spending;
@@ -48,6 +57,7 @@ mod vectors;
 #[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
 mod worker;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
@@ -59,8 +69,13 @@ use super::{OpenError, PoolState, StoreError};
 use crate::config::Server;
 use crate::memory::Moment;
 use crate::schema::SchemaState;
+use crate::sealing::Keyring;
 use crate::tenant::Tenant;
 
+/// A key that is added waits for the writes that are under way, and they for it: whoever writes knows the newest
+/// key. A statement of its own: what it waited for, only the next one sees.
+const BESIDE_OTHERS: &str = "SELECT pg_advisory_xact_lock_shared(7310583960142)";
+const ALONE: &str = "SELECT pg_advisory_xact_lock(7310583960142)";
 /// How long a replica that failed is left alone; then one read tries for all.
 const REPLICA_PAUSE_MILLIS: i64 = 5_000;
 /// A replica that is silent for so long has failed: the primary is asked instead.
@@ -72,6 +87,7 @@ const RESTED: Duration = Duration::from_millis(500);
 const REPLICA_DOOR: Duration = Duration::from_millis(500);
 
 pub(super) struct Backend {
+    keyring: Arc<Keyring>,
     primary: PgPool,
     replica: Option<PgPool>,
     /// 0 while it works; else not before then.
@@ -79,7 +95,7 @@ pub(super) struct Backend {
 }
 
 /// Opens the pools and makes sure that tenants are kept apart.
-pub(super) async fn open(server: &Server) -> Result<Backend, OpenError> {
+pub(super) async fn open(server: &Server, keyring: Arc<Keyring>) -> Result<Backend, OpenError> {
     let statement_timeout = server.statement_timeout_ms.to_string();
     let pool = |options: &PgConnectOptions, door| {
         let options = options.clone().options([("statement_timeout", statement_timeout.as_str())]);
@@ -107,7 +123,7 @@ pub(super) async fn open(server: &Server) -> Result<Backend, OpenError> {
         check_roles(&primary).await?;
     }
     let replica = server.replica.as_ref().map(|options| pool(options, REPLICA_DOOR));
-    Ok(Backend { primary, replica, replica_from: AtomicI64::new(0) })
+    Ok(Backend { keyring, primary, replica, replica_from: AtomicI64::new(0) })
 }
 
 async fn check_roles(pool: &PgPool) -> Result<(), OpenError> {
@@ -203,7 +219,8 @@ impl Backend {
         tenant: &Tenant,
         work: impl for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send,
     ) -> Result<T, StoreError> {
-        transact(&self.primary, &one_tenant(tenant, "READ WRITE"), work).await
+        let begin = format!("{}; {BESIDE_OTHERS}", one_tenant(tenant, "READ WRITE"));
+        transact(&self.primary, &begin, work).await
     }
 
     /// Writes rows of all tenants: the worker's.
@@ -211,7 +228,30 @@ impl Backend {
         &self,
         work: impl for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send,
     ) -> Result<T, StoreError> {
-        transact(&self.primary, "BEGIN; SET LOCAL ROLE neuroca_worker", work).await
+        let begin = format!("BEGIN; SET LOCAL ROLE neuroca_worker; {BESIDE_OTHERS}");
+        transact(&self.primary, &begin, work).await
+    }
+
+    /// Reads rows of all tenants.
+    async fn read_all<T: Send + 'static>(
+        &self,
+        work: impl for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send,
+    ) -> Result<T, StoreError> {
+        transact(&self.primary, "BEGIN READ ONLY; SET LOCAL ROLE neuroca_worker", work).await
+    }
+
+    /// Writes while nobody else writes: who comes meanwhile waits.
+    async fn write_alone<T: Send + 'static>(
+        &self,
+        work: impl for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send,
+    ) -> Result<T, StoreError> {
+        let begin = format!("BEGIN; SET LOCAL ROLE neuroca_worker; {ALONE}");
+        transact(&self.primary, &begin, work).await
+    }
+
+    /// What was replaced goes when the server vacuums, which is its owner's to ask for.
+    async fn scrub(&self) -> Result<(), StoreError> {
+        Ok(())
     }
 
     async fn schema_state(&self) -> Result<Option<SchemaState>, StoreError> {

@@ -2,14 +2,17 @@
 
 use uuid::Uuid;
 
+use super::written::{CONTENT, METADATA};
 use super::{Present, StoreError};
 use crate::memory::{Activation, Memory, Metadata, Moment, Tier, Version};
+use crate::sealing::{DataKey, Place};
+use crate::tenant::Tenant;
 
 /// The columns of a memory, for `concat!`.
 macro_rules! columns {
     () => {
         "id, content, tier, importance, subject, pinned, metadata, version, occurred_at, created_at, \
-         updated_at, expires_at, valid_to, superseded_by"
+         updated_at, expires_at, valid_to, superseded_by, key_version"
     };
 }
 pub(super) use columns;
@@ -31,15 +34,26 @@ pub(super) struct MemoryRow {
     expires_at: Option<i64>,
     valid_to: Option<i64>,
     superseded_by: Option<Uuid>,
+    key_version: i64,
 }
 
 impl MemoryRow {
-    pub(super) fn memory(self) -> Result<Memory, StoreError> {
+    /// Which key opens it; 0: it is not sealed.
+    pub(super) fn key_version(&self) -> i64 {
+        self.key_version
+    }
+
+    pub(super) fn memory(
+        self,
+        tenant: &Tenant,
+        key: Option<&DataKey>,
+    ) -> Result<Memory, StoreError> {
+        let sealed = Sealed { tenant, id: self.id, key };
         Ok(Memory {
             tier: tier(&self.tier, self.id)?,
-            metadata: metadata(&self.metadata, self.id)?,
+            metadata: metadata(&sealed.opened(METADATA, self.metadata)?, self.id)?,
             id: self.id,
-            content: self.content,
+            content: sealed.opened(CONTENT, self.content)?,
             importance: self.importance,
             subject: self.subject,
             pinned: self.pinned,
@@ -58,15 +72,19 @@ impl MemoryRow {
 #[derive(sqlx::FromRow)]
 pub(super) struct PresentRow {
     #[sqlx(flatten)]
-    memory: MemoryRow,
+    pub(super) memory: MemoryRow,
     strength: f64,
     strength_at: i64,
     access_count: i64,
 }
 
 impl PresentRow {
-    pub(super) fn present(self) -> Result<Present, StoreError> {
-        let memory = self.memory.memory()?;
+    pub(super) fn present(
+        self,
+        tenant: &Tenant,
+        key: Option<&DataKey>,
+    ) -> Result<Present, StoreError> {
+        let memory = self.memory.memory(tenant, key)?;
         let activation = Activation {
             tier: memory.tier,
             importance: memory.importance,
@@ -91,21 +109,43 @@ pub(super) struct VersionRow {
     valid_from: i64,
     valid_to: i64,
     cause: String,
+    pub(super) key_version: i64,
 }
 
 impl VersionRow {
-    pub(super) fn version(self) -> Result<Version, StoreError> {
+    pub(super) fn version(
+        self,
+        tenant: &Tenant,
+        key: Option<&DataKey>,
+    ) -> Result<Version, StoreError> {
+        let sealed = Sealed { tenant, id: self.memory_id, key };
         Ok(Version {
             version: self.version,
-            content: self.content,
+            content: sealed.opened(CONTENT, self.content)?,
             tier: tier(&self.tier, self.memory_id)?,
             importance: self.importance,
             pinned: self.pinned,
-            metadata: metadata(&self.metadata, self.memory_id)?,
+            metadata: metadata(&sealed.opened(METADATA, self.metadata)?, self.memory_id)?,
             valid_from: Moment(self.valid_from),
             valid_to: Some(Moment(self.valid_to)),
             cause: Some(self.cause),
         })
+    }
+}
+
+/// What of a memory may be sealed.
+pub(super) struct Sealed<'a> {
+    pub(super) tenant: &'a Tenant,
+    pub(super) id: Uuid,
+    pub(super) key: Option<&'a DataKey>,
+}
+
+impl Sealed<'_> {
+    /// A field, opened if it was sealed.
+    pub(super) fn opened(&self, field: &'static str, text: String) -> Result<String, StoreError> {
+        let Some(key) = self.key else { return Ok(text) };
+        let place = Place { tenant: self.tenant, row: self.id.as_bytes(), field };
+        Ok(key.open_text(place, &text)?)
     }
 }
 

@@ -27,9 +27,19 @@ mod memories;
 #[path = "common/notices.rs"]
 #[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
 mod notices;
+#[path = "common/rekeying.rs"]
+#[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
+mod rekeying;
 #[path = "common/repository.rs"]
 #[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
 mod repository;
+#[path = "common/reseal.rs"]
+#[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
+mod reseal;
+mod scrub;
+#[path = "common/sealed.rs"]
+#[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
+mod sealed;
 #[path = "common/spending.rs"]
 #[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
 mod spending;
@@ -52,6 +62,7 @@ mod worker;
 mod writer;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -62,6 +73,7 @@ use sqlx::{Executor, SqliteConnection};
 
 use super::{PoolState, StoreError};
 use crate::schema::SchemaState;
+use crate::sealing::Keyring;
 use crate::tenant::Tenant;
 use turnstile::Turnstile;
 use writer::Writer;
@@ -80,13 +92,15 @@ pub(super) fn options(path: &Path) -> SqliteConnectOptions {
 }
 
 pub(super) struct Backend {
+    keyring: Arc<Keyring>,
+    path: PathBuf,
     /// Locked by the one that works.
     lead: PathBuf,
     readers: SqlitePool,
     writer: Writer,
 }
 
-pub(super) async fn open(path: &Path) -> Result<Backend, StoreError> {
+pub(super) async fn open(path: &Path, keyring: Arc<Keyring>) -> Result<Backend, StoreError> {
     let readers = SqlitePoolOptions::new()
         .max_connections(READERS)
         .acquire_timeout(Duration::from_secs(5))
@@ -94,8 +108,13 @@ pub(super) async fn open(path: &Path) -> Result<Backend, StoreError> {
         .await?;
     let mut lead = path.as_os_str().to_owned();
     lead.push("-worker");
-    let writer = Writer::start(options(path), Turnstile::beside(path)?);
-    Ok(Backend { lead: lead.into(), readers, writer })
+    let mut writing = options(path);
+    if keyring.current().is_some() {
+        // What is replaced by something sealed, or deleted, is not to stay in the file.
+        writing = writing.pragma("secure_delete", "ON");
+    }
+    let writer = Writer::start(writing, Turnstile::beside(path)?);
+    Ok(Backend { keyring, path: path.to_owned(), lead: lead.into(), readers, writer })
 }
 
 impl Backend {
@@ -134,6 +153,30 @@ impl Backend {
         + 'static,
     ) -> Result<T, StoreError> {
         self.writer.run(work).await
+    }
+
+    /// Of all tenants.
+    async fn read_all<T: Send + 'static>(
+        &self,
+        work: impl for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>>
+        + Send,
+    ) -> Result<T, StoreError> {
+        work(&mut *self.readers.acquire().await?).await
+    }
+
+    /// While nobody else writes: whoever writes is alone.
+    async fn write_alone<T: Send + 'static>(
+        &self,
+        work: impl for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>>
+        + Send
+        + 'static,
+    ) -> Result<T, StoreError> {
+        self.writer.run(work).await
+    }
+
+    /// Removes what was replaced from the index and the log of writes.
+    async fn scrub(&self) -> Result<(), StoreError> {
+        scrub::scrub(&self.writer, &self.path).await
     }
 
     async fn schema_state(&self) -> Result<Option<SchemaState>, StoreError> {

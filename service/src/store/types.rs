@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use crate::config::Capacity;
 use crate::memory::{Activation, Change, Memory, Moment, Tier, Version};
+use crate::sealing::SealError;
 
 /// What a write that may be repeated says about itself.
 #[derive(Debug, Clone)]
@@ -211,9 +212,23 @@ pub enum StoreError {
     /// It may work later.
     #[error("the database is not available: {0}")]
     Unavailable(String),
+    /// The key to it cannot be had at the moment.
+    #[error("the key is not available: {0}")]
+    Keys(String),
     /// It will not: a fault of this program or of the data.
     #[error("the database refused: {0}")]
     Fault(String),
+}
+
+impl From<SealError> for StoreError {
+    fn from(error: SealError) -> Self {
+        match error {
+            SealError::Away(text) | SealError::WrongKey(text) => Self::Keys(text),
+            error @ (SealError::Moved(_) | SealError::NoRandomness) => {
+                Self::Fault(error.to_string())
+            }
+        }
+    }
 }
 
 impl From<sqlx::Error> for StoreError {

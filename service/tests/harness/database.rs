@@ -9,20 +9,33 @@ use super::{Running, neuroca};
 
 pub struct Database {
     pub url: String,
-    dir: tempfile::TempDir,
+    pub dir: tempfile::TempDir,
+    env: Vec<(String, String)>,
     server: Option<(PgConnectOptions, String)>,
 }
 
 impl Database {
     /// One of each kind that can be had here, migrated.
     pub fn each() -> Vec<Self> {
-        std::iter::once(Self::sqlite()).chain(Self::postgres()).collect()
+        Self::each_with(&[])
+    }
+
+    /// The same, for a service that has these variables.
+    pub fn each_with(env: &[(&str, &str)]) -> Vec<Self> {
+        let all = std::iter::once(Self::sqlite()).chain(Self::postgres());
+        all.map(|database| database.with(env).migrated()).collect()
+    }
+
+    /// Other variables for what is started from now on.
+    pub fn with(mut self, env: &[(&str, &str)]) -> Self {
+        self.env = env.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        self
     }
 
     fn sqlite() -> Self {
         let dir = tempfile::tempdir().expect("a folder");
         let url = format!("sqlite://{}", dir.path().join("neuroca.db").display());
-        Self { url, dir, server: None }.migrated()
+        Self { url, dir, env: Vec::new(), server: None }
     }
 
     fn postgres() -> Option<Self> {
@@ -33,7 +46,7 @@ impl Database {
         let (front, _) = address.rsplit_once('/').expect("a URL with a database");
         let dir = tempfile::tempdir().expect("a folder");
         let url = format!("{front}/{name}");
-        Some(Self { url, dir, server: Some((server, name)) }.migrated())
+        Some(Self { url, dir, env: Vec::new(), server: Some((server, name)) })
     }
 
     fn migrated(self) -> Self {
@@ -46,12 +59,14 @@ impl Database {
     pub fn command(&self, verb: &str) -> std::process::Command {
         let mut command = neuroca(self.dir.path(), verb);
         command.env("NEUROCA_DB_URL", &self.url);
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command
     }
 
     /// A ready service on it.
     pub fn serve(&self, env: &[(&str, &str)]) -> Running {
         let mut all = vec![("NEUROCA_DB_URL", self.url.as_str())];
+        all.extend(self.env.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         all.extend(env);
         Running::serve(self.dir.path(), &all)
     }

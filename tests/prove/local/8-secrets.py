@@ -20,7 +20,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from harness import Project, finish, release, say, until  # noqa: E402
 from search import Canary, Watch, files_with  # noqa: E402
 
-REFERENCE = "components.api.secrets.NEUROCA_SECRET_KEY=env:PROVE_CANARY"
+# None of the service's own: changing the one that encrypts memories takes more than a release.
+REFERENCE = "components.api.secrets.API_TOKEN=env:PROVE_CANARY"
 BY_FILE = "components.api.secrets.NEUROCA_LLM_API_KEY=file:{}"
 
 
@@ -67,7 +68,7 @@ def given(pid):
 def serving_with(project, canary):
     """Whether an api process has the canary, and the edge answers."""
     has = any(
-        given(pid).get(b"NEUROCA_SECRET_KEY") == canary.value for pid in api_pids(project)
+        given(pid).get(b"API_TOKEN") == canary.value for pid in api_pids(project)
     )
     url = f"http://127.0.0.1:{project.port}/version"
     with urllib.request.urlopen(url, timeout=5) as answer:
@@ -131,10 +132,10 @@ def error_paths(run, project, base, env, canary):
     # A value where a reference belongs: the error shows the place, and must not show the value.
     wrong = project.dir / "environments" / "wrong.yaml"
     for text in (
-        "extends: development\ncomponents:\n  api:\n    secrets:\n      NEUROCA_SECRET_KEY: {}\n",
+        "extends: development\ncomponents:\n  api:\n    secrets:\n      API_TOKEN: {}\n",
         "extends: development\ncomponents:\n  api:\n    secrets: {}\n",
         "extends: development\ncomponents:\n  api:\n    secrets:\n"
-        "      NEUROCA_SECRET_KEY: [{}\n",
+        "      API_TOKEN: [{}\n",
     ):
         wrong.write_text(text.format(canary.value.decode()))
         for verb in ("validate", "plan", "config", "render", "apply"):

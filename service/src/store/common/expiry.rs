@@ -1,11 +1,16 @@
 //! What the worker does to the rows of all tenants: removing what has expired, indexing what is not.
 
+use std::sync::Arc;
+
 use uuid::Uuid;
 
 use super::dialect::{self, Connection};
+use super::sealed;
 use crate::memory::Moment;
-use crate::search::{Vocabulary, content_hash};
+use crate::sealing::Keyring;
+use crate::store::owner::Owner;
 use crate::store::rows::{MemoryRow, columns};
+use crate::store::written::{Compared, Written};
 use crate::store::{KEY_LIFE_MILLIS, Removed, StoreError};
 use crate::tenant::Tenant;
 
@@ -42,7 +47,11 @@ pub(super) async fn remove_unseen(
 }
 
 /// Memories of an older schema, or of another way of indexing.
-pub(super) async fn index_missing(on: &mut Connection, batch: u32) -> Result<u64, StoreError> {
+pub(super) async fn index_missing(
+    on: &mut Connection,
+    keyring: &Arc<Keyring>,
+    batch: u32,
+) -> Result<u64, StoreError> {
     let missing: Vec<(String, Uuid)> =
         sqlx::query_as("SELECT tenant, id FROM memories WHERE terms IS NULL LIMIT $1")
             .bind(i64::from(batch))
@@ -60,10 +69,12 @@ pub(super) async fn index_missing(on: &mut Connection, batch: u32) -> Result<u64
         .bind(id)
         .fetch_optional(&mut *on)
         .await?;
-        let Some(memory) = row.map(MemoryRow::memory).transpose()? else { continue };
-        let hash = content_hash(&tenant, &memory.content);
-        let indexed = Vocabulary::new(&tenant).index(&memory);
-        dialect::reindex(on, &tenant, &memory, hash, indexed).await?;
+        let Some(row) = row else { continue };
+        let owner = Owner::new(&tenant, keyring);
+        let key = sealed::key(on, &owner, row.key_version()).await?;
+        let memory = row.memory(&tenant, key.as_deref())?;
+        let written = Written::new(&owner, &memory, key.as_deref())?;
+        dialect::reindex(on, &tenant, &written, Compared::Anew).await?;
     }
     Ok(missing.len() as u64)
 }

@@ -3,9 +3,10 @@
 use uuid::Uuid;
 
 use super::dialect::{self, Connection};
-use super::tiers;
+use super::{sealed, tiers};
 use crate::memory::{Memory, Moment};
 use crate::search::Sample;
+use crate::store::owner::Owner;
 use crate::store::rows::MemoryRow;
 use crate::store::{Candidate, Filter, StoreError};
 use crate::tenant::Tenant;
@@ -14,9 +15,10 @@ use crate::tenant::Tenant;
 /// time, so that this is a random day of the past.
 pub(super) async fn sample(
     on: &mut Connection,
-    tenant: &Tenant,
+    tenant: &Owner,
     size: u32,
 ) -> Result<Sample, StoreError> {
+    sealed::can_search(on, tenant).await?;
     let total = tiers::counts(on, tenant).await?.iter().sum();
     let ends: Option<(Uuid,)> =
         sqlx::query_as("SELECT id FROM memories WHERE tenant = $1 ORDER BY id LIMIT 1")
@@ -29,6 +31,10 @@ pub(super) async fn sample(
     let spread = newest.as_u128() as u32 as f64 / f64::from(u32::MAX);
     let from = low + ((high.saturating_sub(low)) as f64 * spread) as u128;
     let mut documents = dialect::terms_before(on, tenant, Uuid::max(), size / 2).await?;
+    if documents.len() < size as usize / 2 {
+        // That were all.
+        return Ok(Sample { total, documents });
+    }
     documents
         .extend(dialect::terms_before(on, tenant, Uuid::from_u128(from << 80), size / 2).await?);
     Ok(Sample { total, documents })
@@ -102,7 +108,7 @@ pub(super) async fn during(
 
 pub(super) async fn by_ids(
     on: &mut Connection,
-    tenant: &Tenant,
+    tenant: &Owner,
     ids: Vec<Uuid>,
     now: Moment,
 ) -> Result<Vec<Memory>, StoreError> {
@@ -114,7 +120,7 @@ pub(super) async fn by_ids(
         .bind(tenant.name())
         .bind(now.0)
         .bind(dialect::all_of(ids))
-        .fetch_all(on)
+        .fetch_all(&mut *on)
         .await?;
-    rows.into_iter().map(MemoryRow::memory).collect()
+    sealed::memories(on, tenant, rows).await
 }

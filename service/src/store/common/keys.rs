@@ -3,8 +3,11 @@
 use uuid::Uuid;
 
 use super::dialect::Connection;
-use super::memories;
+use super::{memories, sealed};
 use crate::memory::Moment;
+use crate::sealing::Place;
+use crate::store::owner::Owner;
+use crate::store::written::FINGERPRINT;
 use crate::store::{Created, Idempotency, KEY_LIFE_MILLIS, StoreError};
 use crate::tenant::Tenant;
 
@@ -12,21 +15,29 @@ use crate::tenant::Tenant;
 /// that is taking the same key, so that only one of two gets it; SQLite has one writer.
 pub(super) async fn claim(
     on: &mut Connection,
-    tenant: &Tenant,
+    tenant: &Owner,
     idempotency: &Idempotency,
     now: Moment,
 ) -> Result<Option<Created>, StoreError> {
+    let current = sealed::current(on, tenant).await?;
+    let place = Place { tenant, row: idempotency.key.as_bytes(), field: FINGERPRINT };
+    let fingerprint = match &current {
+        // Whoever guesses what was said could check it.
+        Some(key) => key.seal_text(place, &idempotency.fingerprint)?,
+        None => idempotency.fingerprint.clone(),
+    };
     let taken = sqlx::query(
-        "INSERT INTO idempotency_keys AS old (tenant, key, fingerprint, created_at) \
-         VALUES ($1, $2, $3, $4) ON CONFLICT (tenant, key) DO UPDATE SET \
-         fingerprint = excluded.fingerprint, created_at = excluded.created_at \
-         WHERE old.created_at <= $5",
+        "INSERT INTO idempotency_keys AS old (tenant, key, fingerprint, created_at, key_version) \
+         VALUES ($1, $2, $3, $4, $6) ON CONFLICT (tenant, key) DO UPDATE SET \
+         fingerprint = excluded.fingerprint, created_at = excluded.created_at, \
+         key_version = excluded.key_version WHERE old.created_at <= $5",
     )
     .bind(tenant.name())
     .bind(&idempotency.key)
-    .bind(&idempotency.fingerprint)
+    .bind(fingerprint)
     .bind(now.0)
     .bind(now.0 - KEY_LIFE_MILLIS)
+    .bind(current.map_or(0, |key| key.version()))
     .execute(&mut *on)
     .await?;
     if taken.rows_affected() > 0 {
@@ -38,22 +49,29 @@ pub(super) async fn claim(
             .await?;
         return Ok(None);
     }
-    let used: Option<(String,)> =
-        sqlx::query_as("SELECT fingerprint FROM idempotency_keys WHERE tenant = $1 AND key = $2")
-            .bind(tenant.name())
-            .bind(&idempotency.key)
-            .fetch_optional(&mut *on)
-            .await?;
-    match used {
-        None => Err(StoreError::Unavailable("an idempotency key expired meanwhile".into())),
-        Some((print,)) if print != idempotency.fingerprint => Ok(Some(Created::KeyReused)),
-        Some(_) => replay(on, tenant, &idempotency.key, now).await.map(Some),
+    let used: Option<(String, i64)> = sqlx::query_as(
+        "SELECT fingerprint, key_version FROM idempotency_keys WHERE tenant = $1 AND key = $2",
+    )
+    .bind(tenant.name())
+    .bind(&idempotency.key)
+    .fetch_optional(&mut *on)
+    .await?;
+    let Some((print, version)) = used else {
+        return Err(StoreError::Unavailable("an idempotency key expired meanwhile".into()));
+    };
+    let print = match sealed::key(on, tenant, version).await? {
+        Some(key) => key.open_text(place, &print)?,
+        None => print,
+    };
+    if print != idempotency.fingerprint {
+        return Ok(Some(Created::KeyReused));
     }
+    replay(on, tenant, &idempotency.key, now).await.map(Some)
 }
 
 async fn replay(
     on: &mut Connection,
-    tenant: &Tenant,
+    tenant: &Owner,
     key: &str,
     now: Moment,
 ) -> Result<Created, StoreError> {

@@ -5,16 +5,17 @@
 use uuid::Uuid;
 
 use super::dialect::{self, Connection};
-use super::{keys, tiers};
+use super::{keys, sealed, tiers};
 use crate::memory::{Change, Memory, Moment, Tier, Version};
-use crate::search::{Vocabulary, content_hash};
-use crate::store::rows::{MemoryRow, VersionRow, columns, metadata_text};
+use crate::store::owner::Owner;
+use crate::store::rows::{MemoryRow, VersionRow, columns};
+use crate::store::written::{Compared, Written};
 use crate::store::{Changed, Created, Deleted, Edit, NewMemories, Page, StoreError};
 use crate::tenant::Tenant;
 
 pub(super) async fn create(
     on: &mut Connection,
-    tenant: &Tenant,
+    tenant: &Owner,
     new: &NewMemories,
 ) -> Result<Created, StoreError> {
     let Some(now) = new.memories.first().map(|memory| memory.created_at) else {
@@ -32,10 +33,9 @@ pub(super) async fn create(
         }
         return Ok(Created::QuotaReached);
     }
-    let vocabulary = Vocabulary::new(tenant);
+    let key = sealed::current(on, tenant).await?;
     for (position, memory) in new.memories.iter().enumerate() {
-        let hash = content_hash(tenant, &memory.content);
-        dialect::insert(on, tenant, memory, hash, vocabulary.index(memory)).await?;
+        dialect::insert(on, tenant, &Written::new(tenant, memory, key.as_deref())?).await?;
         if let Some(idempotency) = &new.idempotency {
             keys::made(on, tenant, &idempotency.key, position, memory.id).await?;
         }
@@ -46,7 +46,7 @@ pub(super) async fn create(
 
 pub(super) async fn get(
     on: &mut Connection,
-    tenant: &Tenant,
+    tenant: &Owner,
     id: Uuid,
     now: Moment,
 ) -> Result<Option<Memory>, StoreError> {
@@ -58,9 +58,12 @@ pub(super) async fn get(
     .bind(tenant.name())
     .bind(id)
     .bind(now.0)
-    .fetch_optional(on)
+    .fetch_optional(&mut *on)
     .await?;
-    row.map(MemoryRow::memory).transpose()
+    match row {
+        Some(row) => sealed::memory(on, tenant, row).await.map(Some),
+        None => Ok(None),
+    }
 }
 
 /// The WHERE of a page, for each of its filters, so that every one can use its index.
@@ -80,7 +83,7 @@ pub(super) use page;
 
 pub(super) async fn list(
     on: &mut Connection,
-    tenant: &Tenant,
+    tenant: &Owner,
     page: &Page,
 ) -> Result<Vec<Memory>, StoreError> {
     let sql = match (page.tier, &page.subject) {
@@ -100,32 +103,38 @@ pub(super) async fn list(
     if let Some(subject) = &page.subject {
         query = query.bind(subject);
     }
-    let rows: Vec<MemoryRow> = query.fetch_all(on).await?;
-    rows.into_iter().map(MemoryRow::memory).collect()
+    let rows: Vec<MemoryRow> = query.fetch_all(&mut *on).await?;
+    sealed::memories(on, tenant, rows).await
 }
 
-/// The row, locked where the database has row locks.
+/// The row, locked where the database has row locks, and under which key it is.
 async fn locked(
     on: &mut Connection,
-    tenant: &Tenant,
+    tenant: &Owner,
     id: Uuid,
     now: Moment,
-) -> Result<Option<Memory>, StoreError> {
+) -> Result<Option<(Memory, i64)>, StoreError> {
     let row: Option<MemoryRow> = sqlx::query_as(dialect::LOCKED)
         .bind(tenant.name())
         .bind(id)
         .bind(now.0)
-        .fetch_optional(on)
+        .fetch_optional(&mut *on)
         .await?;
-    row.map(MemoryRow::memory).transpose()
+    match row {
+        Some(row) => {
+            let version = row.key_version();
+            Ok(Some((sealed::memory(on, tenant, row).await?, version)))
+        }
+        None => Ok(None),
+    }
 }
 
 pub(super) async fn edit(
     on: &mut Connection,
-    tenant: &Tenant,
+    tenant: &Owner,
     edit: &Edit,
 ) -> Result<Changed, StoreError> {
-    let Some(mut memory) = locked(on, tenant, edit.id, edit.now).await? else {
+    let Some((mut memory, key_version)) = locked(on, tenant, edit.id, edit.now).await? else {
         return Ok(Changed::Missing);
     };
     if memory.valid_to.is_some() {
@@ -149,10 +158,14 @@ pub(super) async fn edit(
     }
     memory.version += 1;
     memory.updated_at = edit.now;
-    write(on, tenant, &memory).await?;
+    let key = sealed::current(on, tenant).await?;
+    let written = Written::new(tenant, &memory, key.as_deref())?;
+    write(on, tenant, &written).await?;
     if rewritten {
-        let hash = content_hash(tenant, &memory.content);
-        dialect::reindex(on, tenant, &memory, hash, Vocabulary::new(tenant).index(&memory)).await?;
+        dialect::reindex(on, tenant, &written, Compared::Anew).await?;
+    } else if written.key_version != key_version {
+        // The words of another key.
+        dialect::reindex(on, tenant, &written, Compared::Stays).await?;
     }
     let evicted = match moved {
         Some(_) => {
@@ -174,8 +187,9 @@ pub(super) async fn archive(
 ) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO memory_versions (tenant, memory_id, version, content, tier, importance, pinned, \
-         metadata, valid_from, valid_to, cause) \
-         SELECT tenant, id, version, content, tier, importance, pinned, metadata, updated_at, $3, $4 \
+         metadata, valid_from, valid_to, cause, key_version) \
+         SELECT tenant, id, version, content, tier, importance, pinned, metadata, updated_at, $3, $4, \
+         key_version \
          FROM memories WHERE tenant = $1 AND id = $2",
     )
     .bind(tenant.name())
@@ -187,21 +201,28 @@ pub(super) async fn archive(
     Ok(())
 }
 
-async fn write(on: &mut Connection, tenant: &Tenant, memory: &Memory) -> Result<(), StoreError> {
+/// Sealed or not, it is for this memory and not for one of its versions: the history takes it over as it is.
+pub(super) async fn write(
+    on: &mut Connection,
+    tenant: &Tenant,
+    written: &Written<'_>,
+) -> Result<(), StoreError> {
+    let memory = written.memory;
     sqlx::query(
         "UPDATE memories SET content = $3, tier = $4, importance = $5, pinned = $6, metadata = $7, \
-         version = $8, updated_at = $9, expires_at = $10 WHERE tenant = $1 AND id = $2",
+         version = $8, updated_at = $9, expires_at = $10, key_version = $11 WHERE tenant = $1 AND id = $2",
     )
     .bind(tenant.name())
     .bind(memory.id)
-    .bind(&memory.content)
+    .bind(written.content.as_ref())
     .bind(memory.tier.name())
     .bind(memory.importance)
     .bind(memory.pinned)
-    .bind(metadata_text(&memory.metadata))
+    .bind(&written.metadata)
     .bind(memory.version)
     .bind(memory.updated_at.0)
     .bind(memory.expires_at.map(|moment| moment.0))
+    .bind(written.key_version)
     .execute(on)
     .await?;
     Ok(())
@@ -209,7 +230,7 @@ async fn write(on: &mut Connection, tenant: &Tenant, memory: &Memory) -> Result<
 
 pub(super) async fn delete(
     on: &mut Connection,
-    tenant: &Tenant,
+    tenant: &Owner,
     id: Uuid,
     version: Option<i64>,
     now: Moment,
@@ -217,7 +238,7 @@ pub(super) async fn delete(
     if let Some(version) = version {
         match locked(on, tenant, id, now).await? {
             None => return Ok(Deleted::Missing),
-            Some(memory) if memory.version != version => return Ok(Deleted::Stale),
+            Some((memory, _)) if memory.version != version => return Ok(Deleted::Stale),
             Some(_) => {}
         }
     }
@@ -235,7 +256,7 @@ pub(super) async fn delete(
 
 pub(super) async fn history(
     on: &mut Connection,
-    tenant: &Tenant,
+    tenant: &Owner,
     id: Uuid,
     now: Moment,
 ) -> Result<Vec<Version>, StoreError> {
@@ -258,16 +279,21 @@ pub(super) async fn history(
 /// The versions before the current one.
 pub(super) async fn earlier(
     on: &mut Connection,
-    tenant: &Tenant,
+    tenant: &Owner,
     id: Uuid,
 ) -> Result<Vec<Version>, StoreError> {
     let rows: Vec<VersionRow> = sqlx::query_as(
         "SELECT memory_id, version, content, tier, importance, pinned, metadata, valid_from, valid_to, \
-         cause FROM memory_versions WHERE tenant = $1 AND memory_id = $2 ORDER BY version",
+         cause, key_version FROM memory_versions WHERE tenant = $1 AND memory_id = $2 ORDER BY version",
     )
     .bind(tenant.name())
     .bind(id)
-    .fetch_all(on)
+    .fetch_all(&mut *on)
     .await?;
-    rows.into_iter().map(VersionRow::version).collect()
+    let mut versions = Vec::with_capacity(rows.len());
+    for row in rows {
+        let key = sealed::key(on, tenant, row.key_version).await?;
+        versions.push(row.version(tenant, key.as_deref())?);
+    }
+    Ok(versions)
 }

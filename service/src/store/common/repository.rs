@@ -7,11 +7,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::{Backend, dialect, find, memories, subjects, tiers};
+use super::{Backend, dialect, find, memories, sealed, subjects, tiers};
 use crate::audit::Act;
 use crate::memory::{Memory, Moment, Tier, Version};
 use crate::schema::SchemaState;
-use crate::search::Sample;
+use crate::search::{Sample, Vocabulary};
 use crate::store::{
     Access, Candidate, Changed, Created, Deleted, Edit, Filter, NewMemories, Page, PoolState,
     Present, Receipt, Repository, StoreError, SubjectUse,
@@ -21,7 +21,7 @@ use crate::tenant::Tenant;
 #[async_trait]
 impl Repository for Backend {
     async fn create(&self, tenant: &Tenant, new: NewMemories) -> Result<Created, StoreError> {
-        let of = tenant.clone();
+        let of = self.writing_owner(tenant).await?;
         self.write(tenant, move |on| Box::pin(async move { memories::create(on, &of, &new).await }))
             .await
     }
@@ -32,7 +32,7 @@ impl Repository for Backend {
         id: Uuid,
         now: Moment,
     ) -> Result<Option<Memory>, StoreError> {
-        let of = tenant.clone();
+        let of = self.owner(tenant);
         self.read_latest(tenant, move |on| {
             Box::pin(async move { memories::get(on, &of, id, now).await })
         })
@@ -40,7 +40,7 @@ impl Repository for Backend {
     }
 
     async fn list(&self, tenant: &Tenant, page: Page) -> Result<Vec<Memory>, StoreError> {
-        let (of, page) = (tenant.clone(), Arc::new(page));
+        let (of, page) = (self.owner(tenant), Arc::new(page));
         self.read(tenant, move |on| {
             let (of, page) = (of.clone(), page.clone());
             Box::pin(async move { memories::list(on, &of, &page).await })
@@ -49,7 +49,7 @@ impl Repository for Backend {
     }
 
     async fn edit(&self, tenant: &Tenant, edit: Edit) -> Result<Changed, StoreError> {
-        let of = tenant.clone();
+        let of = self.writing_owner(tenant).await?;
         self.write(tenant, move |on| Box::pin(async move { memories::edit(on, &of, &edit).await }))
             .await
     }
@@ -61,7 +61,7 @@ impl Repository for Backend {
         version: Option<i64>,
         now: Moment,
     ) -> Result<Deleted, StoreError> {
-        let of = tenant.clone();
+        let of = self.owner(tenant);
         self.write(tenant, move |on| {
             Box::pin(async move { memories::delete(on, &of, id, version, now).await })
         })
@@ -74,7 +74,7 @@ impl Repository for Backend {
         id: Uuid,
         now: Moment,
     ) -> Result<Vec<Version>, StoreError> {
-        let of = tenant.clone();
+        let of = self.owner(tenant);
         self.read_latest(tenant, move |on| {
             Box::pin(async move { memories::history(on, &of, id, now).await })
         })
@@ -82,7 +82,7 @@ impl Repository for Backend {
     }
 
     async fn tier(&self, tenant: &Tenant, page: Page) -> Result<Vec<Present>, StoreError> {
-        let (of, page) = (tenant.clone(), Arc::new(page));
+        let (of, page) = (self.owner(tenant), Arc::new(page));
         self.read(tenant, move |on| {
             let (of, page) = (of.clone(), page.clone());
             Box::pin(async move { tiers::present(on, &of, &page).await })
@@ -111,8 +111,20 @@ impl Repository for Backend {
         .await
     }
 
+    async fn vocabularies(&self, tenant: &Tenant) -> Result<Vec<Vocabulary>, StoreError> {
+        if self.keyring.current().is_none() {
+            return Ok(vec![Vocabulary::new(tenant)]);
+        }
+        let of = self.owner(tenant);
+        self.read(tenant, move |on| {
+            let of = of.clone();
+            Box::pin(async move { sealed::vocabularies(on, &of).await })
+        })
+        .await
+    }
+
     async fn sample(&self, tenant: &Tenant, size: u32) -> Result<Sample, StoreError> {
-        let of = tenant.clone();
+        let of = self.owner(tenant);
         self.read(tenant, move |on| {
             let of = of.clone();
             Box::pin(async move { find::sample(on, &of, size).await })
@@ -191,7 +203,7 @@ impl Repository for Backend {
         ids: Vec<Uuid>,
         now: Moment,
     ) -> Result<Vec<Memory>, StoreError> {
-        let asked = Arc::new((tenant.clone(), ids));
+        let asked = Arc::new((self.owner(tenant), ids));
         self.read(tenant, move |on| {
             let asked = asked.clone();
             Box::pin(async move { find::by_ids(on, &asked.0, asked.1.clone(), now).await })
@@ -206,7 +218,7 @@ impl Repository for Backend {
         after: Option<Uuid>,
         limit: u32,
     ) -> Result<Vec<SubjectUse>, StoreError> {
-        let (of, subject) = (tenant.clone(), subject.to_owned());
+        let (of, subject) = (self.owner(tenant), subject.to_owned());
         self.read_latest(tenant, move |on| {
             Box::pin(async move { subjects::export(on, &of, &subject, after, limit).await })
         })

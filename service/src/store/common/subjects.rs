@@ -3,15 +3,16 @@
 use uuid::Uuid;
 
 use super::dialect::Connection;
-use super::{admin, memories};
+use super::{admin, memories, sealed};
 use crate::audit::Act;
+use crate::store::owner::Owner;
 use crate::store::rows::{MemoryRow, columns};
 use crate::store::{Receipt, StoreError, SubjectUse};
 use crate::tenant::Tenant;
 
 pub(super) async fn export(
     on: &mut Connection,
-    tenant: &Tenant,
+    tenant: &Owner,
     subject: &str,
     after: Option<Uuid>,
     limit: u32,
@@ -29,7 +30,7 @@ pub(super) async fn export(
     .await?;
     let mut all = Vec::with_capacity(rows.len());
     for row in rows {
-        let memory = row.memory()?;
+        let memory = sealed::memory(on, tenant, row).await?;
         let earlier = match memory.version {
             1 => Vec::new(),
             _ => memories::earlier(on, tenant, memory.id).await?,

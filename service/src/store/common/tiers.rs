@@ -6,8 +6,10 @@ use uuid::Uuid;
 
 use super::dialect::{self, Connection};
 use super::memories::page;
+use super::sealed;
 use crate::config::Capacity;
 use crate::memory::{Activation, Memory, Moment, Tier};
+use crate::store::owner::Owner;
 use crate::store::rows::{PresentRow, columns};
 use crate::store::{Access, Evicted, Page, Present, StoreError};
 use crate::tenant::Tenant;
@@ -142,7 +144,7 @@ async fn evict_from(
 
 pub(super) async fn present(
     on: &mut Connection,
-    tenant: &Tenant,
+    tenant: &Owner,
     page: &Page,
 ) -> Result<Vec<Present>, StoreError> {
     macro_rules! all {
@@ -163,8 +165,13 @@ pub(super) async fn present(
     if let Some(subject) = &page.subject {
         query = query.bind(subject);
     }
-    let rows: Vec<PresentRow> = query.fetch_all(on).await?;
-    rows.into_iter().map(PresentRow::present).collect()
+    let rows: Vec<PresentRow> = query.fetch_all(&mut *on).await?;
+    let mut all = Vec::with_capacity(rows.len());
+    for row in rows {
+        let key = sealed::key(on, tenant, row.memory.key_version()).await?;
+        all.push(row.present(tenant, key.as_deref())?);
+    }
+    Ok(all)
 }
 
 pub(super) async fn counts(

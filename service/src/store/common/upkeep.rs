@@ -1,10 +1,14 @@
 //! Consolidation in the database: who goes up, what was not compared yet, what ends for another.
 
+use std::sync::Arc;
+
 use uuid::Uuid;
 
 use super::dialect::Connection;
+use super::sealed;
 use crate::memory::{Memory, Moment};
-use crate::search::content_hash;
+use crate::sealing::Keyring;
+use crate::store::owner::Owner;
 use crate::store::rows::{self, MemoryRow, columns};
 use crate::store::{Promotable, StoreError, Task, TaskState};
 use crate::tenant::Tenant;
@@ -53,6 +57,7 @@ struct TenantRow {
 pub(super) async fn to_compare(
     on: &mut Connection,
     of: Option<&Tenant>,
+    keyring: &Arc<Keyring>,
     batch: u32,
 ) -> Result<Vec<(Tenant, Memory)>, StoreError> {
     let rows: Vec<TenantRow> = sqlx::query_as(concat!(
@@ -64,15 +69,36 @@ pub(super) async fn to_compare(
     .bind(of.map_or("", Tenant::name))
     .bind(of.map_or("~", Tenant::name))
     .bind(i64::from(batch))
-    .fetch_all(on)
+    .fetch_all(&mut *on)
     .await?;
-    rows.into_iter().map(|row| Ok((tenant(&row.tenant)?, row.memory.memory()?))).collect()
+    let mut all = Vec::with_capacity(rows.len());
+    for TenantRow { tenant: name, memory } in rows {
+        let owner = Owner::new(&tenant(&name)?, keyring);
+        let memory = sealed::memory(on, &owner, memory).await?;
+        all.push((owner.tenant(), memory));
+    }
+    Ok(all)
 }
 
 pub(super) async fn same_words(
     on: &mut Connection,
-    tenant: &Tenant,
+    tenant: &Owner,
     memory: &Memory,
+) -> Result<Option<Memory>, StoreError> {
+    for words in sealed::vocabularies(on, tenant).await? {
+        let hash = words.content_hash(&memory.content);
+        if let Some(same) = with_hash(on, tenant, memory, hash).await? {
+            return Ok(Some(same));
+        }
+    }
+    Ok(None)
+}
+
+async fn with_hash(
+    on: &mut Connection,
+    tenant: &Owner,
+    memory: &Memory,
+    hash: Vec<u8>,
 ) -> Result<Option<Memory>, StoreError> {
     let rows: Vec<MemoryRow> = sqlx::query_as(concat!(
         "SELECT ",
@@ -81,12 +107,12 @@ pub(super) async fn same_words(
           AND tier = 'long_term' AND id <> $3 ORDER BY id LIMIT 100"
     ))
     .bind(tenant.name())
-    .bind(content_hash(tenant, &memory.content))
+    .bind(hash)
     .bind(memory.id)
-    .fetch_all(on)
+    .fetch_all(&mut *on)
     .await?;
     for row in rows {
-        let other = row.memory()?;
+        let other = sealed::memory(on, tenant, row).await?;
         if other.subject == memory.subject {
             return Ok(Some(other));
         }

@@ -8,8 +8,12 @@ use uuid::Uuid;
 use super::Backend;
 use super::dialect::{self, Connection};
 use super::find::HappenedRow;
+use super::sealed;
 use crate::memory::{Memory, Moment};
+use crate::sealing::Place;
+use crate::store::owner::Owner;
 use crate::store::rows::{MemoryRow, columns};
+use crate::store::written::VECTOR;
 use crate::store::{Candidate, Filter, NewVector, StoreError, StoredVector, Vectors};
 use crate::tenant::Tenant;
 
@@ -27,7 +31,7 @@ impl Vectors for Backend {
         before: Option<Uuid>,
         batch: u32,
     ) -> Result<Vec<Memory>, StoreError> {
-        let (of, model) = (tenant.clone(), model.to_owned());
+        let (of, model) = (self.owner(tenant), model.to_owned());
         self.read_latest(tenant, move |on| {
             Box::pin(async move { to_embed(on, &of, &model, before, batch).await })
         })
@@ -41,7 +45,7 @@ impl Vectors for Backend {
         vectors: Vec<NewVector>,
         now: Moment,
     ) -> Result<(), StoreError> {
-        let (of, model) = (tenant.clone(), model.to_owned());
+        let (of, model) = (self.writing_owner(tenant).await?, model.to_owned());
         self.write(tenant, move |on| {
             Box::pin(async move { save(on, &of, &model, vectors, now).await })
         })
@@ -61,7 +65,7 @@ impl Vectors for Backend {
         from: (Moment, Option<Uuid>),
         most: u32,
     ) -> Result<Vec<StoredVector>, StoreError> {
-        let asked = Arc::new((tenant.clone(), model.to_owned()));
+        let asked = Arc::new((self.owner(tenant), model.to_owned()));
         self.read(tenant, move |on| {
             let asked = asked.clone();
             Box::pin(async move { vectors(on, &asked.0, &asked.1, from, most).await })
@@ -107,7 +111,7 @@ async fn without(on: &mut Connection, model: &str) -> Result<Vec<(Tenant, i64)>,
 
 async fn to_embed(
     on: &mut Connection,
-    tenant: &Tenant,
+    tenant: &Owner,
     model: &str,
     before: Option<Uuid>,
     batch: u32,
@@ -123,22 +127,31 @@ async fn to_embed(
     .bind(model)
     .bind(before.unwrap_or(Uuid::max()))
     .bind(i64::from(batch))
-    .fetch_all(on)
+    .fetch_all(&mut *on)
     .await?;
-    rows.into_iter().map(MemoryRow::memory).collect()
+    sealed::memories(on, tenant, rows).await
 }
 
 async fn save(
     on: &mut Connection,
-    tenant: &Tenant,
+    tenant: &Owner,
     model: &str,
     vectors: Vec<NewVector>,
     now: Moment,
 ) -> Result<(), StoreError> {
+    let key = sealed::current(on, tenant).await?;
     for vector in vectors {
+        let bytes = packed(&vector.components);
+        let bytes = match &key {
+            Some(key) => {
+                let row = row(vector.memory, model);
+                key.seal(Place { tenant, row: &row, field: VECTOR }, &bytes)?
+            }
+            None => bytes,
+        };
         sqlx::query(
-            "INSERT INTO memory_vectors (tenant, memory_id, model, embedded_at, vector) \
-             SELECT tenant, id, $4, $5, $6 FROM memories \
+            "INSERT INTO memory_vectors (tenant, memory_id, model, embedded_at, vector, key_version) \
+             SELECT tenant, id, $4, $5, $6, $7 FROM memories \
              WHERE tenant = $1 AND id = $2 AND version = $3 AND valid_to IS NULL \
              ON CONFLICT (tenant, memory_id, model) DO NOTHING",
         )
@@ -147,7 +160,8 @@ async fn save(
         .bind(vector.version)
         .bind(model)
         .bind(now.0)
-        .bind(packed(&vector.components))
+        .bind(bytes)
+        .bind(key.as_ref().map_or(0, |key| key.version()))
         .execute(&mut *on)
         .await?;
     }
@@ -166,15 +180,24 @@ async fn remove_others(on: &mut Connection, model: &str, batch: u32) -> Result<u
     Ok(done.rows_affected())
 }
 
+#[derive(sqlx::FromRow)]
+struct VectorRow {
+    memory_id: Uuid,
+    subject: Option<String>,
+    embedded_at: i64,
+    vector: Vec<u8>,
+    key_version: i64,
+}
+
 async fn vectors(
     on: &mut Connection,
-    tenant: &Tenant,
+    tenant: &Owner,
     model: &str,
     from: (Moment, Option<Uuid>),
     most: u32,
 ) -> Result<Vec<StoredVector>, StoreError> {
-    let rows: Vec<(Uuid, Option<String>, i64, Vec<u8>)> = sqlx::query_as(
-        "SELECT v.memory_id, m.subject, v.embedded_at, v.vector FROM memory_vectors v \
+    let rows: Vec<VectorRow> = sqlx::query_as(
+        "SELECT v.memory_id, m.subject, v.embedded_at, v.vector, v.key_version FROM memory_vectors v \
          JOIN memories m ON m.tenant = v.tenant AND m.id = v.memory_id \
          WHERE v.tenant = $1 AND v.model = $2 AND (v.embedded_at, v.memory_id) > ($3, $4) \
          ORDER BY v.embedded_at, v.memory_id LIMIT $5",
@@ -184,17 +207,31 @@ async fn vectors(
     .bind(from.0.0)
     .bind(from.1.unwrap_or_default())
     .bind(i64::from(most))
-    .fetch_all(on)
+    .fetch_all(&mut *on)
     .await?;
-    Ok(rows
-        .into_iter()
-        .map(|(memory, subject, at, bytes)| StoredVector {
+    let mut vectors = Vec::with_capacity(rows.len());
+    for VectorRow { memory_id: memory, subject, embedded_at, vector: bytes, key_version } in rows {
+        let bytes = match sealed::key(on, tenant, key_version).await? {
+            Some(key) => {
+                let row = row(memory, model);
+                key.open(Place { tenant, row: &row, field: VECTOR }, &bytes)?
+            }
+            None => bytes,
+        };
+        let components = unpacked(&bytes);
+        vectors.push(StoredVector {
             memory,
             subject,
-            embedded_at: Moment(at),
-            components: unpacked(&bytes),
-        })
-        .collect())
+            embedded_at: Moment(embedded_at),
+            components,
+        });
+    }
+    Ok(vectors)
+}
+
+/// A memory has a vector of each model.
+pub(super) fn row(memory: Uuid, model: &str) -> Vec<u8> {
+    [memory.as_bytes(), model.as_bytes()].concat()
 }
 
 async fn facts(

@@ -29,8 +29,11 @@ impl Upkeep for Backend {
     }
 
     async fn index_missing(&self, batch: u32) -> Result<u64, StoreError> {
-        self.write_all(move |on| Box::pin(async move { expiry::index_missing(on, batch).await }))
-            .await
+        let keyring = self.keyring.clone();
+        self.write_all(move |on| {
+            Box::pin(async move { expiry::index_missing(on, &keyring, batch).await })
+        })
+        .await
     }
 
     async fn promotable(
@@ -54,9 +57,9 @@ impl Upkeep for Backend {
         of: Option<&Tenant>,
         batch: u32,
     ) -> Result<Vec<(Tenant, Memory)>, StoreError> {
-        let of = of.cloned();
+        let (of, keyring) = (of.cloned(), self.keyring.clone());
         self.write_all(move |on| {
-            Box::pin(async move { upkeep::to_compare(on, of.as_ref(), batch).await })
+            Box::pin(async move { upkeep::to_compare(on, of.as_ref(), &keyring, batch).await })
         })
         .await
     }
@@ -66,7 +69,7 @@ impl Upkeep for Backend {
         tenant: &Tenant,
         memory: &Memory,
     ) -> Result<Option<Memory>, StoreError> {
-        let (of, memory) = (tenant.clone(), memory.clone());
+        let (of, memory) = (self.owner(tenant), memory.clone());
         self.read_latest(tenant, move |on| {
             Box::pin(async move { upkeep::same_words(on, &of, &memory).await })
         })

@@ -2,9 +2,9 @@
 
 use uuid::Uuid;
 
-use crate::memory::{Memory, Moment};
-use crate::search::Indexed;
-use crate::store::rows::{columns, metadata_text};
+use crate::memory::Moment;
+use crate::store::rows::columns;
+use crate::store::written::{Compared, Written};
 use crate::store::{Candidate, Filter, StoreError};
 use crate::tenant::Tenant;
 
@@ -23,6 +23,13 @@ pub(super) const BY_IDS: &str = concat!(
     columns!(),
     " FROM memories WHERE tenant = $1 AND valid_to IS NULL \
       AND (expires_at IS NULL OR expires_at > $2) AND id = ANY($3)"
+);
+/// Those that are not sealed under a key, and that nobody else writes just now.
+pub(super) const TO_RESEAL: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM memories WHERE tenant = $1 AND key_version <> $2 AND id > $3 ORDER BY id LIMIT $4 \
+      FOR UPDATE SKIP LOCKED"
 );
 /// Of the live ones among some ids, those that pass a filter.
 pub(super) const FACTS: &str = "SELECT id, subject, importance, occurred_at, strength_at \
@@ -55,31 +62,32 @@ pub(super) fn all_of(ids: Vec<Uuid>) -> Vec<Uuid> {
 pub(super) async fn insert(
     on: &mut Connection,
     tenant: &Tenant,
-    memory: &Memory,
-    content_hash: Vec<u8>,
-    indexed: Indexed,
+    written: &Written<'_>,
 ) -> Result<(), StoreError> {
+    let memory = written.memory;
     sqlx::query(
         "INSERT INTO memories (tenant, id, content, content_hash, tier, importance, subject, pinned, \
-         metadata, version, occurred_at, created_at, updated_at, expires_at, strength_at, terms, grams) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $12, $15, $16)",
+         metadata, version, occurred_at, created_at, updated_at, expires_at, strength_at, key_version, \
+         terms, grams) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $12, $15, $16, $17)",
     )
     .bind(tenant.name())
     .bind(memory.id)
-    .bind(&memory.content)
-    .bind(content_hash)
+    .bind(written.content.as_ref())
+    .bind(&written.content_hash)
     .bind(memory.tier.name())
     .bind(memory.importance)
     .bind(&memory.subject)
     .bind(memory.pinned)
-    .bind(metadata_text(&memory.metadata))
+    .bind(&written.metadata)
     .bind(memory.version)
     .bind(memory.occurred_at.0)
     .bind(memory.created_at.0)
     .bind(memory.updated_at.0)
     .bind(memory.expires_at.map(|moment| moment.0))
-    .bind(indexed.terms)
-    .bind(indexed.grams)
+    .bind(written.key_version)
+    .bind(&written.indexed.terms)
+    .bind(&written.indexed.grams)
     .execute(on)
     .await?;
     Ok(())
@@ -88,19 +96,20 @@ pub(super) async fn insert(
 pub(super) async fn reindex(
     on: &mut Connection,
     tenant: &Tenant,
-    memory: &Memory,
-    content_hash: Vec<u8>,
-    indexed: Indexed,
+    written: &Written<'_>,
+    compared: Compared,
 ) -> Result<(), StoreError> {
     sqlx::query(
-        "UPDATE memories SET content_hash = $3, terms = $4, grams = $5, compared_at = NULL \
+        "UPDATE memories SET content_hash = $3, terms = $4, grams = $5, \
+         compared_at = CASE WHEN $6 THEN compared_at END \
          WHERE tenant = $1 AND id = $2",
     )
     .bind(tenant.name())
-    .bind(memory.id)
-    .bind(content_hash)
-    .bind(indexed.terms)
-    .bind(indexed.grams)
+    .bind(written.memory.id)
+    .bind(&written.content_hash)
+    .bind(&written.indexed.terms)
+    .bind(&written.indexed.grams)
+    .bind(compared == Compared::Stays)
     .execute(on)
     .await?;
     Ok(())

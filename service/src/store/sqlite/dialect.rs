@@ -4,9 +4,10 @@ use std::fmt::Write;
 
 use uuid::Uuid;
 
-use crate::memory::{Memory, Moment};
+use crate::memory::Moment;
 use crate::search::Indexed;
-use crate::store::rows::{columns, metadata_text};
+use crate::store::rows::columns;
+use crate::store::written::{Compared, Written};
 use crate::store::{Candidate, Filter, StoreError};
 use crate::tenant::Tenant;
 
@@ -25,6 +26,12 @@ pub(super) const BY_IDS: &str = concat!(
     " FROM memories WHERE tenant = $1 AND valid_to IS NULL \
       AND (expires_at IS NULL OR expires_at > $2) \
       AND id IN (SELECT unhex(value) FROM json_each($3))"
+);
+/// Those that are not sealed under a key.
+pub(super) const TO_RESEAL: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM memories WHERE tenant = $1 AND key_version <> $2 AND id > $3 ORDER BY id LIMIT $4"
 );
 /// Of the live ones among some ids, those that pass a filter.
 pub(super) const FACTS: &str = "SELECT id, subject, importance, occurred_at, strength_at \
@@ -54,51 +61,53 @@ pub(super) fn all_of(ids: Vec<Uuid>) -> String {
 pub(super) async fn insert(
     on: &mut Connection,
     tenant: &Tenant,
-    memory: &Memory,
-    content_hash: Vec<u8>,
-    indexed: Indexed,
+    written: &Written<'_>,
 ) -> Result<(), StoreError> {
+    let memory = written.memory;
     let done = sqlx::query(
         "INSERT INTO memories (tenant, id, content, content_hash, tier, importance, subject, pinned, \
-         metadata, version, occurred_at, created_at, updated_at, expires_at, strength_at, terms) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $12, $15)",
+         metadata, version, occurred_at, created_at, updated_at, expires_at, strength_at, key_version, \
+         terms) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $12, $15, $16)",
     )
     .bind(tenant.name())
     .bind(memory.id)
-    .bind(&memory.content)
-    .bind(content_hash)
+    .bind(written.content.as_ref())
+    .bind(&written.content_hash)
     .bind(memory.tier.name())
     .bind(memory.importance)
     .bind(&memory.subject)
     .bind(memory.pinned)
-    .bind(metadata_text(&memory.metadata))
+    .bind(&written.metadata)
     .bind(memory.version)
     .bind(memory.occurred_at.0)
     .bind(memory.created_at.0)
     .bind(memory.updated_at.0)
     .bind(memory.expires_at.map(|moment| moment.0))
-    .bind(packed(&indexed.terms))
+    .bind(written.key_version)
+    .bind(packed(&written.indexed.terms))
     .execute(&mut *on)
     .await?;
-    fill(on, done.last_insert_rowid(), &indexed).await
+    fill(on, done.last_insert_rowid(), &written.indexed).await
 }
 
 pub(super) async fn reindex(
     on: &mut Connection,
     tenant: &Tenant,
-    memory: &Memory,
-    content_hash: Vec<u8>,
-    indexed: Indexed,
+    written: &Written<'_>,
+    compared: Compared,
 ) -> Result<(), StoreError> {
     let row: Option<(i64,)> = sqlx::query_as(
-        "UPDATE memories SET content_hash = $3, terms = $4, compared_at = NULL \
+        "UPDATE memories SET content_hash = $3, terms = $4, \
+         compared_at = CASE WHEN $5 THEN compared_at END \
          WHERE tenant = $1 AND id = $2 \
          RETURNING number",
     )
     .bind(tenant.name())
-    .bind(memory.id)
-    .bind(content_hash)
-    .bind(packed(&indexed.terms))
+    .bind(written.memory.id)
+    .bind(&written.content_hash)
+    .bind(packed(&written.indexed.terms))
+    .bind(compared == Compared::Stays)
     .fetch_optional(&mut *on)
     .await?;
     let Some((number,)) = row else { return Ok(()) };
@@ -107,10 +116,10 @@ pub(super) async fn reindex(
     {
         sqlx::query(sql).bind(number).execute(&mut *on).await?;
     }
-    if memory.valid_to.is_some() {
+    if written.memory.valid_to.is_some() {
         return Ok(());
     }
-    fill(on, number, &indexed).await
+    fill(on, number, &written.indexed).await
 }
 
 async fn fill(on: &mut Connection, number: i64, indexed: &Indexed) -> Result<(), StoreError> {

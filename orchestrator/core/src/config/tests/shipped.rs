@@ -42,8 +42,9 @@ fn development_needs_no_secret_and_the_others_have_theirs_by_reference() {
         components.values().flat_map(|c| c.secrets.values().cloned()).collect()
     };
     assert!(secrets("development").is_empty());
-    assert_eq!(secrets("staging"), ["env:NEUROCA_SECRET_KEY"]);
-    assert_eq!(secrets("production"), ["env:NEUROCA_SECRET_KEY"]);
+    // Whoever reads memories needs the key to them: the API and the worker.
+    assert_eq!(secrets("staging"), ["env:NEUROCA_SECRET_KEY"; 2]);
+    assert_eq!(secrets("production"), ["env:NEUROCA_SECRET_KEY"; 2]);
 }
 
 #[test]
