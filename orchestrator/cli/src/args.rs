@@ -17,7 +17,7 @@ Precedence: flag, variable, environment file, the files that it extends, default
 
 Exit codes:
   0 done   1 failed   2 changes pending (--detailed-exitcode)   3 the plan is stale
-  4 the lock is held   5 turned back   7 verification failed   8 stopped without a verdict
+  4 the lock is held   5 turned back   6 refused   7 verification failed   8 stopped without a verdict
   64 usage or project file   130, 143 interrupted";
 
 const EXAMPLES: &str = "\
@@ -59,6 +59,7 @@ pub enum Verb {
     Restart(commands::restart::Restart),
     Scale(commands::scale::Scale),
     Unlock(commands::unlock::Unlock),
+    Rbac(commands::rbac::Rbac),
     Destroy(commands::destroy::Destroy),
     Local(commands::local::Local),
     Completion(commands::completion::Completion),

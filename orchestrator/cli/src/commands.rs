@@ -14,6 +14,7 @@ pub mod logs;
 pub mod man;
 pub mod plan;
 pub mod preview;
+pub mod rbac;
 pub mod render;
 pub mod restart;
 pub mod rollback;

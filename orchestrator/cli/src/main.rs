@@ -71,6 +71,7 @@ fn run(cli: Cli, ctx: &Context) -> Result {
         Verb::Restart(command) => command.run(ctx),
         Verb::Scale(command) => command.run(ctx),
         Verb::Unlock(command) => command.run(ctx),
+        Verb::Rbac(command) => command.run(ctx),
         Verb::Destroy(command) => command.run(ctx),
         Verb::Local(command) => command.run(ctx),
         Verb::Completion(command) => command.run(ctx),

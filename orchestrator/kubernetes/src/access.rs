@@ -189,6 +189,12 @@ impl From<AccessError> for TargetError {
     fn from(error: AccessError) -> Self {
         match error {
             AccessError::Silent(why) | AccessError::Changed(why) => Self::Unreachable(why),
+            // The policy of `rbac` has refused it.
+            AccessError::NoAccess(why) | AccessError::Refused(why)
+                if why.contains(crate::rbac::SUCCEEDED) =>
+            {
+                Self::Fenced(why)
+            }
             AccessError::NoAccess(why) | AccessError::Missing(why) | AccessError::Refused(why) => {
                 Self::Refused(why)
             }

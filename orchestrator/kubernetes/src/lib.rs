@@ -13,6 +13,7 @@ mod metrics;
 mod names;
 mod objects;
 mod probe;
+pub mod rbac;
 pub mod rights;
 pub mod secrets;
 mod seen;

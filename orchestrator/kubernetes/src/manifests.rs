@@ -12,7 +12,7 @@ mod requests;
 mod write;
 
 pub(crate) use perform::{apply, clear, prune};
-pub use plan::{Asked, Unplanned, plan};
+pub use plan::{Asked, Unplanned, places, plan};
 
 use neuroca_deploy_core::manifests::{ENVIRONMENT, MANIFEST, Manifest};
 use serde_json::{Value, json};

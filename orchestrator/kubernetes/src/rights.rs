@@ -13,7 +13,7 @@ use crate::names::MANAGER;
 use crate::write::resource;
 
 /// Group, resource and verbs.
-const NEEDED: &[(&str, &str, &[&str])] = &[
+pub(crate) const NEEDED: &[(&str, &str, &[&str])] = &[
     ("", "secrets", &["get", "list", "create", "update", "delete"]),
     ("", "configmaps", &["get", "list", "create", "patch", "delete"]),
     ("", "services", &["get", "list", "create", "patch", "delete"]),
@@ -30,6 +30,12 @@ const NEEDED: &[(&str, &str, &[&str])] = &[
         "httproutes",
         &["get", "list", "watch", "create", "patch", "delete"],
     ),
+];
+
+/// What `destroy --purge` does beyond that.
+pub(crate) const PURGING: &[(&str, &str, &[&str])] = &[
+    ("", "persistentvolumeclaims", &["list", "delete"]),
+    ("coordination.k8s.io", "leases", &["list", "delete"]),
 ];
 
 /// What this user may not do and would have to, as "create leases", sorted as rights are asked for.

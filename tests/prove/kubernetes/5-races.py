@@ -177,7 +177,7 @@ def main():
         "Races: edits between plan and apply",
         "0 unapproved writes under 1,000 randomised concurrent edits",
         not wrong and edits >= EDITS and writes > 0,
-        {"edits": edits, "by_kind": editor.kinds, "rounds": number, "exits": exits, "our_writes": writes, "unapproved": wrong[:20], "unapproved_count": len(wrong)},
+        {"build": "debug" if "debug" in binary.parts else "release", "edits": edits, "by_kind": editor.kinds, "rounds": number, "exits": exits, "our_writes": writes, "unapproved": wrong[:20], "unapproved_count": len(wrong)},
     )
 
 

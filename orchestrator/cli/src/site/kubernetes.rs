@@ -16,9 +16,10 @@ use neuroca_deploy_kubernetes::manifests::{Asked, Unplanned};
 use neuroca_deploy_kubernetes::secrets::{SecretSource, has_version};
 use neuroca_deploy_kubernetes::{
     AccessError, Cluster, KubernetesStore, KubernetesTarget, Names, Uncounted, clean, manifests,
-    rights,
+    rbac, rights,
 };
 use neuroca_deploy_prometheus::PrometheusMetrics;
+use serde_json::Value;
 
 use super::place::Place;
 use super::{Adapter, Looking};
@@ -79,6 +80,23 @@ impl KubernetesSite {
         let text = serde_json::to_string(&known).unwrap_or_default();
         std::fs::write(&file, text)
             .map_err(|e| Failure::failed(format!("cannot write {}: {e}", file.display())))
+    }
+
+    /// What has to be allowed: by an administrator once, and in the namespace every day.
+    pub async fn allowed(&self, manifests: Vec<Read>) -> Result<(Vec<Value>, Vec<Value>)> {
+        let places = manifests::places(&self.cluster, manifests).await;
+        let places = places.map_err(|why| self.unplanned(why))?;
+        let names = &self.cluster.names;
+        Ok((rbac::cluster_part(names, &places), rbac::namespace_part(names, &places)))
+    }
+
+    fn unplanned(&self, why: Unplanned) -> Failure {
+        match why {
+            Unplanned::Problems(problems) => unusable(Exit::Usage, problems),
+            Unplanned::Foreign(problems) => unusable(Exit::Refused, problems),
+            Unplanned::Access(error) => self.refused(&error),
+            Unplanned::Store(error) => self.of_store(error),
+        }
     }
 
     pub fn refused(&self, error: &AccessError) -> Failure {
@@ -149,12 +167,7 @@ impl Adapter for KubernetesSite {
     ) -> Result<Option<(Vec<Manifest>, ManifestPlan)>> {
         let asked = Asked { manifests, adopt: looking.adopt, try_new: looking.try_new };
         let planned = manifests::plan(&self.cluster, &self.store, asked).await;
-        planned.map_err(|why| match why {
-            Unplanned::Problems(problems) => unusable(Exit::Usage, problems),
-            Unplanned::Foreign(problems) => unusable(Exit::Refused, problems),
-            Unplanned::Access(error) => self.refused(&error),
-            Unplanned::Store(error) => self.of_store(error),
-        })
+        planned.map_err(|why| self.unplanned(why))
     }
 
     async fn break_lock(&self) -> Result<()> {

@@ -4,6 +4,7 @@
 
 mod project;
 mod races;
+mod rights;
 
 use project::{Project, config};
 use serde_json::json;

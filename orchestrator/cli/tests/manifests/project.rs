@@ -11,6 +11,8 @@ const API_SERVER: &str = "NEUROCA_TEST_API_SERVER";
 pub struct Project {
     folder: tempfile::TempDir,
     kubeconfig: PathBuf,
+    /// Of whom the tool is run; the administrator's without one.
+    account: Option<PathBuf>,
     pub namespace: String,
 }
 
@@ -23,7 +25,7 @@ impl Project {
         };
         let namespace = format!("own-{name}-{}", std::process::id());
         let folder = tempfile::tempdir().expect("a folder");
-        let project = Self { folder, kubeconfig: kubeconfig.into(), namespace };
+        let project = Self { folder, kubeconfig: kubeconfig.into(), account: None, namespace };
         let environment = format!(
             "project: {name}\ntarget: kubernetes\nkubernetes: {{namespace: {}}}\ncomponents: {{}}\n",
             project.namespace
@@ -48,7 +50,8 @@ impl Project {
 
     pub fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_neuroca-deploy"));
-        command.env("KUBECONFIG", &self.kubeconfig).arg("--project").arg(self.folder.path());
+        let kubeconfig = self.account.as_ref().unwrap_or(&self.kubeconfig);
+        command.env("KUBECONFIG", kubeconfig).arg("--project").arg(self.folder.path());
         command.arg("--state-dir").arg(self.folder.path().join("state")).args(words);
         command
     }
@@ -95,6 +98,36 @@ impl Project {
             command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("kubectl runs");
         child.stdin.take().expect("a pipe").write_all(manifest.as_bytes()).expect("written");
         assert!(child.wait().expect("ends").success(), "{manifest}");
+    }
+
+    /// What it says to the standard output, however it ends.
+    pub fn kubectl_answer(&self, words: &[&str]) -> String {
+        let out = self.kubectl_command(words).output().expect("kubectl runs");
+        String::from_utf8_lossy(&out.stdout).into_owned()
+    }
+
+    /// Applies it, or gives why not.
+    pub fn kubectl_tries(&self, manifest: &str, words: &[&str]) -> Result<(), String> {
+        let file = self.path("tried.yaml");
+        std::fs::write(&file, manifest).expect("written");
+        let out = self
+            .kubectl_command(&[&["apply", "-f", &file], words].concat())
+            .output()
+            .expect("kubectl runs");
+        if out.status.success() { Ok(()) } else { Err(text(&out)) }
+    }
+
+    /// From here on the tool is run by the account that `rbac` made, with a token of it.
+    pub fn becomes_the_account(&mut self) {
+        let token = self.kubectl(&["create", "token", "neuroca-deploy"]);
+        let admin = self.kubectl(&["config", "view", "--raw", "--flatten", "-o", "json"]);
+        let mut config: Value = serde_json::from_str(&admin).expect("JSON");
+        for user in config["users"].as_array_mut().expect("users") {
+            user["user"] = serde_json::json!({ "token": token.trim() });
+        }
+        let file = PathBuf::from(self.path("account.conf"));
+        std::fs::write(&file, config.to_string()).expect("written");
+        self.account = Some(file);
     }
 
     /// The names of the objects of a kind that are no part of the tool's state or of every namespace.

@@ -65,6 +65,23 @@ pub async fn plan(
     Ok(Some((wanted.into_iter().map(|read| read.manifest).collect(), plan)))
 }
 
+/// Where the objects of these manifests are.
+pub async fn places(cluster: &Cluster, manifests: Vec<Read>) -> Result<BTreeSet<Place>, Unplanned> {
+    if manifests.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let served =
+        look::kinds(cluster).await?.with_definitions(manifests.iter().map(|read| &read.manifest));
+    let wanted =
+        complete(manifests, &served, &cluster.names.namespace).map_err(Unplanned::Problems)?;
+    let place = |read: &Read| {
+        let kind = read.manifest.kind();
+        let served = served.get(&kind)?;
+        Some(look::place(kind, served, read.manifest.id().namespace))
+    };
+    Ok(wanted.iter().filter_map(place).collect())
+}
+
 struct World<'a> {
     served: Kinds,
     /// With what the manifests themselves define.
