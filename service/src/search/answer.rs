@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::fuse::fuse;
 use super::period::timed;
 use super::prefer::prefer;
-use super::score::{MOST, looked_up, score};
+use super::score::{BUDGET, looked_up, score};
 use super::spelling::spelt_alike;
 use super::{Meaning, Query, Statistics, Vocabularies, timely};
 use crate::memory::{Memory, Moment, Tier};
@@ -229,12 +229,12 @@ impl Searcher {
         let version = vocabularies.current().version();
         let statistics = self.statistics(repository, tenant, version).await?;
         let statistics = statistics.translated(&translation);
-        let terms = looked_up(query, &statistics, filter.subject.is_some());
+        let terms = looked_up(query, &statistics);
         let mut candidates = if terms.is_empty() {
             Vec::new()
         } else {
             let asked = translation.asked(&terms);
-            repository.with_terms(tenant, filter.clone(), asked, MOST as u32).await?
+            repository.with_terms(tenant, filter.clone(), asked, BUDGET as u32).await?
         };
         translation.understand(&mut candidates);
         let (scores, missing) = score(query, &candidates, &statistics, &terms);

@@ -62,8 +62,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
-use sqlx::{AssertSqlSafe, Connection};
 
 use super::{OpenError, PoolState, StoreError};
 use crate::config::Server;
@@ -82,8 +82,6 @@ const REPLICA_PAUSE_MILLIS: i64 = 5_000;
 const REPLICA_PATIENCE: Duration = Duration::from_secs(2);
 /// A server that refuses connections is knocked at for this long.
 const PRIMARY_DOOR: Duration = Duration::from_secs(5);
-/// A connection that was idle for longer may have been closed from the other side.
-const RESTED: Duration = Duration::from_millis(500);
 const REPLICA_DOOR: Duration = Duration::from_millis(500);
 
 pub(super) struct Backend {
@@ -102,16 +100,6 @@ pub(super) async fn open(server: &Server, keyring: Arc<Keyring>) -> Result<Backe
         PgPoolOptions::new()
             .max_connections(server.connections)
             .acquire_timeout(door)
-            // Asking a connection whether it lives is a round trip, and the pool has just asked when it took it back.
-            .test_before_acquire(false)
-            .before_acquire(|connection, meta| {
-                Box::pin(async move {
-                    if meta.idle_for > RESTED {
-                        connection.ping().await?;
-                    }
-                    Ok(true)
-                })
-            })
             .connect_lazy_with(options)
     };
     let primary = pool(&server.primary, PRIMARY_DOOR);
@@ -171,7 +159,7 @@ impl Backend {
     ) -> Result<T, StoreError> {
         if let Some(replica) = self.replica.as_ref().filter(|_| self.replica_may_be_asked()) {
             let begin = one_tenant(tenant, "READ ONLY");
-            let reading = look(replica, &begin, &work);
+            let reading = transact(replica, &begin, &work);
             let read = tokio::time::timeout(REPLICA_PATIENCE, reading).await;
             match read.unwrap_or(Err(StoreError::Unavailable("it is silent".into()))) {
                 Err(StoreError::Unavailable(error)) => {
@@ -185,7 +173,7 @@ impl Backend {
                 }
             }
         }
-        look(&self.primary, &one_tenant(tenant, "READ ONLY"), &work).await
+        transact(&self.primary, &one_tenant(tenant, "READ ONLY"), &work).await
     }
 
     /// Of those that come after a pause only one: if the replica is still away, one has waited for it.
@@ -210,7 +198,7 @@ impl Backend {
         tenant: &Tenant,
         work: impl for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send,
     ) -> Result<T, StoreError> {
-        look(&self.primary, &one_tenant(tenant, "READ ONLY"), work).await
+        transact(&self.primary, &one_tenant(tenant, "READ ONLY"), work).await
     }
 
     /// Writes rows of one tenant.
@@ -280,16 +268,6 @@ impl Backend {
 /// One round trip: a tenant's name holds nothing that could end the quotes.
 fn one_tenant(tenant: &Tenant, mode: &str) -> String {
     format!("BEGIN {mode}; SET LOCAL ROLE neuroca_app; SET LOCAL neuroca.tenant = '{tenant}'")
-}
-
-/// Reads. Nobody waits for the end of a transaction that changed nothing: the pool does, when it takes the connection back.
-async fn look<T>(
-    pool: &PgPool,
-    begin: &str,
-    work: impl for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, StoreError>>,
-) -> Result<T, StoreError> {
-    let mut transaction = pool.begin_with(AssertSqlSafe(begin.to_owned())).await?;
-    work(&mut transaction).await
 }
 
 async fn transact<T>(
