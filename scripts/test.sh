@@ -64,12 +64,23 @@ command -v python3 >/dev/null ||
 command -v curl >/dev/null || missing "curl" "tests of what a client that is not ours sees"
 command -v redis-server >/dev/null ||
     missing "redis-server" "replicas that share a rate limit (Debian: apt-get install redis-server)"
-if [[ -z ${NEUROCA_TEST_BAO:-} ]]; then
-    if programs_bin bao >/dev/null; then
-        NEUROCA_TEST_BAO=$(programs_bin bao)
-        export NEUROCA_TEST_BAO
+# PROGRAM VARIABLE WHAT IS LEFT OUT WITHOUT IT
+program() {
+    local found
+    [[ -z ${!2:-} ]] || return 0
+    if found=$(programs_bin "$1"); then
+        export "$2=$found"
     else
-        missing "OpenBao" "memories whose keys a real KMS keeps (once: scripts/programs.sh)"
+        missing "$1" "$3 (once: scripts/programs.sh)"
+    fi
+}
+program bao NEUROCA_TEST_BAO "memories whose keys a real KMS keeps"
+program oteltap NEUROCA_TEST_OTELTAP "traces at a real receiver of OpenTelemetry"
+if [[ -z ${NEUROCA_TEST_OIDC_PROVIDER:-} ]]; then
+    if NEUROCA_TEST_OIDC_PROVIDER=$(programs_modules); then
+        export NEUROCA_TEST_OIDC_PROVIDER
+    else
+        missing "oidc-provider" "tokens of a real OpenID provider (node, and once: scripts/programs.sh)"
     fi
 fi
 command -v prometheus >/dev/null ||

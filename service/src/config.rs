@@ -10,6 +10,7 @@ mod llm;
 mod names;
 mod sealing;
 mod source;
+mod telemetry;
 mod tls;
 mod url;
 
@@ -25,6 +26,7 @@ use crate::embedding::EmbeddingSettings;
 use crate::llm::LlmSettings;
 use crate::masking::Masking;
 use crate::sealing::SealingSettings;
+use crate::telemetry::TelemetrySettings;
 use crate::tls::TlsSettings;
 
 /// Where it runs, as the operator calls it.
@@ -109,6 +111,8 @@ pub struct Settings {
     pub tls: Option<TlsSettings>,
     /// `NEUROCA_EMBEDDINGS_*`: vectors for a search by meaning; without, search goes by words.
     pub embeddings: Option<EmbeddingSettings>,
+    /// `OTEL_*`: where traces go; nowhere without an endpoint.
+    pub telemetry: Option<TelemetrySettings>,
     /// `NEUROCA_DRAIN_DELAY_MS`.
     pub drain_delay: Duration,
     /// `NEUROCA_REVISION`: what the answers call this deployment.
@@ -185,6 +189,7 @@ impl Settings {
             llm: llm::read(&mut source),
             tls: tls::read(&mut source),
             embeddings: embedding::read(&mut source),
+            telemetry: telemetry::read(&mut source),
             drain_delay: Duration::from_millis(
                 source.number("NEUROCA_DRAIN_DELAY_MS", 0, 0, 600_000).into(),
             ),

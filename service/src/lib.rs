@@ -28,6 +28,7 @@ pub mod sealing;
 pub mod search;
 pub mod serve;
 pub mod store;
+pub mod telemetry;
 pub mod tenant;
 pub mod tls;
 pub mod worker;

@@ -12,6 +12,7 @@ use neuroca::lifecycle::Shutdown;
 use neuroca::maintenance_command::{Maintenance, maintenance};
 use neuroca::serve::ServeError;
 use neuroca::store::{Migrated, MigrationStatus, OpenError, Repository, open_with};
+use neuroca::telemetry::Telemetry;
 
 const FAILED: u8 = 1;
 /// As the orchestrator's: usage or configuration.
@@ -91,12 +92,16 @@ fn run(verb: Verb) -> Result<(), (u8, String)> {
             .map_err(|error| (MISCONFIGURED, error.to_string()))?;
         match verb {
             Verb::Serve => {
-                neuroca::log::start(settings.log_level);
-                neuroca::serve::serve(settings, shutdown).await.map_err(serve_failed)
+                let telemetry = telemetry(&settings)?;
+                let served = neuroca::serve::serve(settings, shutdown).await;
+                flush(telemetry).await;
+                served.map_err(serve_failed)
             }
             Verb::Worker => {
-                neuroca::log::start(settings.log_level);
-                neuroca::worker::work(settings, shutdown).await.map_err(serve_failed)
+                let telemetry = telemetry(&settings)?;
+                let worked = neuroca::worker::work(settings, shutdown).await;
+                flush(telemetry).await;
+                worked.map_err(serve_failed)
             }
             Verb::Migrate => {
                 let done = neuroca::store::migrate(&settings.database).await.map_err(|error| {
@@ -160,6 +165,21 @@ async fn opened(settings: &Settings) -> Result<Arc<dyn Repository>, (u8, String)
     open_with(&settings.database, settings.sealing.as_ref())
         .await
         .map_err(|error| (code(&error), format!("cannot use {}: {error}", settings.database)))
+}
+
+/// The log, and traces if they are wanted.
+fn telemetry(settings: &Settings) -> Result<Option<Telemetry>, (u8, String)> {
+    let start = |wanted| Telemetry::start(wanted, &settings.revision);
+    let telemetry = settings.telemetry.as_ref().map(start).transpose();
+    let telemetry = telemetry.map_err(|error| (MISCONFIGURED, error))?;
+    neuroca::log::start(settings.log_level, telemetry.as_ref());
+    Ok(telemetry)
+}
+
+async fn flush(telemetry: Option<Telemetry>) {
+    if let Some(telemetry) = telemetry {
+        telemetry.flush().await;
+    }
 }
 
 fn serve_failed(error: ServeError) -> (u8, String) {

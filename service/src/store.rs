@@ -12,6 +12,7 @@ mod owner;
 mod postgres;
 mod rekeying;
 mod rows;
+mod span;
 mod spending;
 mod sqlite;
 mod turn;

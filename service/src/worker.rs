@@ -7,6 +7,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tracing::{Instrument, info_span};
+
 use crate::config::Settings;
 use crate::consolidate::{compare, consolidate, promote};
 use crate::embed::embed;
@@ -62,7 +64,7 @@ pub async fn work(settings: Settings, mut shutdown: Shutdown) -> Result<(), Serv
             biased;
             () = shutdown.requested() => break,
             // What was done is written; what was not, the next one does.
-            done = worker.turn(&mut lead) => match done {
+            done = worker.turn(&mut lead).instrument(info_span!("worker turn")) => match done {
                 Ok(true) => ticks.reset_immediately(),
                 Ok(false) => {}
                 // Tried again with the next tick.

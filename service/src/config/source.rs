@@ -22,7 +22,8 @@ impl Source {
         for (variable, value) in all {
             if variable.starts_with("NEUROCA_") {
                 source.add(&variable, value);
-            } else if variable == "PORT" || variable == "HOST" {
+            } else if ["PORT", "HOST"].contains(&variable.as_str()) || variable.starts_with("OTEL_")
+            {
                 source.plain.insert(variable, value);
             }
         }
@@ -102,6 +103,11 @@ impl Source {
                 default
             }
         }
+    }
+
+    /// The value of a name that belongs to others, too.
+    pub(super) fn open(&self, name: &str) -> Option<String> {
+        self.plain.get(name).filter(|value| !value.is_empty()).cloned()
     }
 
     pub(super) fn plain<T: std::str::FromStr>(&mut self, name: &str, default: T, what: &str) -> T {

@@ -10,10 +10,12 @@ use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use serde::Deserialize;
 use serde_json::json;
+use tracing::{Instrument, field};
 
 use super::{EmbeddingSettings, Source, normalised};
 use crate::llm::{Breaker, Failure};
 use crate::outbound::{Outbound, outbound};
+use crate::telemetry::with_trace;
 
 const CONNECT: Duration = Duration::from_secs(5);
 /// Bytes of an answer: 64 vectors of 4,096 components as decimal numbers.
@@ -68,8 +70,21 @@ impl Remote {
         patience: Duration,
     ) -> Result<Vec<Vec<f32>>, Failure> {
         let pass = self.breaker.admit(Instant::now()).map_err(Failure::LeftAlone)?;
-        let answer = tokio::time::timeout(patience, self.ask(&texts)).await;
+        let span = tracing::info_span!(
+            "embeddings",
+            otel.name = format!("embeddings {}", self.model),
+            otel.kind = "client",
+            otel.status_code = field::Empty,
+            gen_ai.operation.name = "embeddings",
+            gen_ai.request.model = self.model,
+            server.address = self.endpoint.host(),
+        );
+        let asked = self.ask(&texts).instrument(span.clone());
+        let answer = tokio::time::timeout(patience, asked).await;
         let answer = answer.unwrap_or(Err(Failure::Silent(patience)));
+        if answer.is_err() {
+            span.record("otel.status_code", "ERROR");
+        }
         match &answer {
             Err(failure) if failure.is_sickness() => pass.failed(Instant::now()),
             _ => pass.worked(),
@@ -83,6 +98,7 @@ impl Remote {
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.endpoint.clone();
         let headers = request.headers_mut();
+        with_trace(headers);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if let Some(value) = &self.authorization {
             headers.insert(AUTHORIZATION, value.clone());

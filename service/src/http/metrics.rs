@@ -4,6 +4,7 @@
 //! behind one name can be told apart.
 
 mod flags;
+mod form;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -12,17 +13,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::Method;
 use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, Method};
 use axum::response::{IntoResponse, Response};
 
 use super::Shared;
 use crate::lifecycle::Phase;
 use crate::maintenance::{Mode, Notices, Scope};
-use crate::memory::Tier;
+use crate::memory::{Moment, Tier};
 use crate::schema::{SCHEMA_MAX, SCHEMA_MIN};
 use crate::store::{Evicted, PoolState};
+use crate::telemetry::dropped;
 use flags::FlagMetrics;
+use form::{Exemplar, Form};
 
 /// Upper bounds of the histogram in seconds.
 const BOUNDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
@@ -33,6 +36,8 @@ type Series = (&'static str, String);
 #[derive(Default)]
 struct Histogram {
     buckets: [u64; BOUNDS.len()],
+    /// The last of each bucket that somebody can look up, the slowest behind the bounds.
+    exemplars: [Option<Exemplar>; BOUNDS.len() + 1],
     count: u64,
     seconds: f64,
 }
@@ -94,7 +99,14 @@ impl Metrics {
         self.streams.fetch_sub(1, Ordering::Relaxed);
     }
 
-    pub(super) fn answered(&self, method: &Method, route: &str, status: u16, took: Duration) {
+    pub(super) fn answered(
+        &self,
+        method: &Method,
+        route: &str,
+        status: u16,
+        took: Duration,
+        trace: Option<String>,
+    ) {
         let series = (method_label(method), route.to_owned());
         let seconds = took.as_secs_f64();
         let mut http = self.http.lock().unwrap_or_else(PoisonError::into_inner);
@@ -102,8 +114,12 @@ impl Metrics {
         let histogram = http.durations.entry(series).or_default();
         histogram.count += 1;
         histogram.seconds += seconds;
-        if let Some(bucket) = BOUNDS.iter().position(|bound| seconds <= *bound) {
-            histogram.buckets[bucket] += 1;
+        let bucket = BOUNDS.iter().position(|bound| seconds <= *bound).unwrap_or(BOUNDS.len());
+        if let Some(count) = histogram.buckets.get_mut(bucket) {
+            *count += 1;
+        }
+        if let Some(trace) = trace {
+            histogram.exemplars[bucket] = Some(Exemplar { trace, seconds, at: Moment::now() });
         }
     }
 
@@ -129,11 +145,18 @@ impl Metrics {
         *all.entry((operation, tier, outcome)).or_default() += 1;
     }
 
-    fn render(&self, revision: &str, phase: Phase, notices: &Notices, found: Found) -> String {
+    fn render(
+        &self,
+        revision: &str,
+        phase: Phase,
+        notices: &Notices,
+        found: Found,
+        form: Form,
+    ) -> String {
         let mut out = String::with_capacity(8 * 1024);
         let r = format!("revision=\"{revision}\"");
         // Writing to a String cannot fail.
-        let _ = self.render_http(&mut out, &r);
+        let _ = self.render_http(&mut out, &r, form);
         let _ = self.render_memories(&mut out, &r, found.items);
         let _ = self.render_process(&mut out, &r, phase, found.pool);
         let _ = render_maintenance(&mut out, &r, notices);
@@ -141,7 +164,7 @@ impl Metrics {
         out
     }
 
-    fn render_http(&self, out: &mut String, r: &str) -> std::fmt::Result {
+    fn render_http(&self, out: &mut String, r: &str, form: Form) -> std::fmt::Result {
         let http = self.http.lock().unwrap_or_else(PoisonError::into_inner);
         let name = "neuroca_http_requests_total";
         head(out, name, "counter", "Answers, by the status that was sent.")?;
@@ -156,11 +179,16 @@ impl Metrics {
         for ((method, route), histogram) in &http.durations {
             let labels = format!("method=\"{method}\",route=\"{route}\",{r}");
             let mut below = 0;
-            for (bound, count) in BOUNDS.iter().zip(histogram.buckets) {
-                below += count;
-                writeln!(out, "{name}_bucket{{{labels},le=\"{bound}\"}} {below}")?;
+            let exemplar = |bucket: usize| {
+                form.exemplar(histogram.exemplars.get(bucket).and_then(Option::as_ref))
+            };
+            for (bucket, bound) in BOUNDS.iter().enumerate() {
+                below += histogram.buckets[bucket];
+                let shown = exemplar(bucket);
+                writeln!(out, "{name}_bucket{{{labels},le=\"{bound}\"}} {below}{shown}")?;
             }
-            writeln!(out, "{name}_bucket{{{labels},le=\"+Inf\"}} {}", histogram.count)?;
+            let (count, shown) = (histogram.count, exemplar(BOUNDS.len()));
+            writeln!(out, "{name}_bucket{{{labels},le=\"+Inf\"}} {count}{shown}")?;
             writeln!(out, "{name}_sum{{{labels}}} {}", histogram.seconds)?;
             writeln!(out, "{name}_count{{{labels}}} {}", histogram.count)?;
         }
@@ -226,6 +254,11 @@ impl Metrics {
         let name = "neuroca_draining";
         head(out, name, "gauge", "1 from SIGTERM on.")?;
         writeln!(out, "{name}{{{r}}} {}", u8::from(phase >= Phase::Draining))?;
+        let name = "neuroca_trace_spans_dropped_total";
+        head(out, name, "counter", "Spans that no receiver of traces got.")?;
+        let dropped = dropped();
+        writeln!(out, "{name}{{reason=\"queue_full\",{r}}} {}", dropped.full)?;
+        writeln!(out, "{name}{{reason=\"export_failed\",{r}}} {}", dropped.refused)?;
         let name = "neuroca_build_info";
         head(out, name, "gauge", "What runs here.")?;
         writeln!(
@@ -268,7 +301,8 @@ fn method_label(method: &Method) -> &'static str {
     }
 }
 
-pub(super) async fn show(State(shared): State<Arc<Shared>>) -> Response {
+pub(super) async fn show(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
+    let form = Form::wanted(&headers);
     let found = match shared.repository.get() {
         None => Found { pool: None, items: None },
         Some(repository) => Found {
@@ -280,7 +314,7 @@ pub(super) async fn show(State(shared): State<Arc<Shared>>) -> Response {
         },
     };
     let (phase, notices) = (shared.lifecycle.phase(), shared.maintenance.notices());
-    let mut text = shared.metrics.render(&shared.revision, phase, &notices, found);
+    let mut text = shared.metrics.render(&shared.revision, phase, &notices, found, form);
     let labels = format!("revision=\"{}\"", shared.revision);
     if let Some(llm) = &shared.llm {
         llm.render(&mut text, &labels);
@@ -289,5 +323,5 @@ pub(super) async fn show(State(shared): State<Arc<Shared>>) -> Response {
         meaning.render(&mut text, &labels);
     }
     shared.limiter.render(&mut text, &labels);
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+    ([(CONTENT_TYPE, form.media_type())], form.finished(text)).into_response()
 }

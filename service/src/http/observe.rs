@@ -5,13 +5,15 @@ use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{CONNECTION, STRICT_TRANSPORT_SECURITY};
-use axum::http::{HeaderName, HeaderValue, Version};
+use axum::http::{HeaderName, HeaderValue, Method, Version};
 use axum::middleware::Next;
 use axum::response::Response;
+use tracing::{Instrument, Span, field};
 use uuid::Uuid;
 
 use super::Shared;
 use crate::lifecycle::Phase;
+use crate::telemetry::{continue_from, sampled_trace_id};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REVISION: HeaderName = HeaderName::from_static("x-nca-revision");
@@ -42,13 +44,20 @@ pub(super) async fn every_request(
     let http1 = request.version() < Version::HTTP_2;
     let id = request_id(&request);
 
+    let span = span(&request, &method, route);
+
     let in_flight = shared.metrics.enter();
-    let mut response = next.run(request).await;
+    let mut response = next.run(request).instrument(span.clone()).await;
     drop(in_flight);
+    let _entered = span.enter();
 
     let took = begun.elapsed();
     let status = response.status().as_u16();
-    shared.metrics.answered(&method, route, status, took);
+    span.record("http.response.status_code", status);
+    if response.status().is_server_error() {
+        span.record("otel.status_code", "ERROR");
+    }
+    shared.metrics.answered(&method, route, status, took, sampled_trace_id());
     let headers = response.headers_mut();
     for (name, value) in HARMLESS {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
@@ -72,6 +81,24 @@ pub(super) async fn every_request(
     }
     headers.insert(REQUEST_ID, id);
     response
+}
+
+/// What a trace shows of a request: its route, and neither its path nor its body, which may hold names.
+fn span(request: &Request, method: &Method, route: &str) -> Span {
+    if is_probe(route) {
+        return Span::none();
+    }
+    let span = tracing::info_span!(
+        "request",
+        otel.name = format!("{method} {route}"),
+        otel.kind = "server",
+        otel.status_code = field::Empty,
+        http.request.method = %method,
+        http.route = route,
+        http.response.status_code = field::Empty,
+    );
+    continue_from(&span, request.headers());
+    span
 }
 
 fn is_probe(route: &str) -> bool {

@@ -13,6 +13,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::store::StoreError;
+use crate::telemetry::trace_id;
 
 /// An error answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -26,13 +27,23 @@ pub struct Problem {
     status: u16,
     /// This case of it.
     detail: String,
+    /// Where to look for what happened, if traces are on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    trace_id: Option<String>,
     #[serde(skip)]
     retry_after: Option<u64>,
 }
 
 impl Problem {
     fn new(status: StatusCode, kind: &'static str, title: &'static str, detail: &str) -> Self {
-        Self { kind, title, status: status.as_u16(), detail: detail.to_owned(), retry_after: None }
+        Self {
+            kind,
+            title,
+            status: status.as_u16(),
+            detail: detail.to_owned(),
+            trace_id: trace_id(),
+            retry_after: None,
+        }
     }
 
     /// The request cannot be understood.

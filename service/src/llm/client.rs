@@ -8,6 +8,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use tracing::{Instrument, Span, field};
 
 use super::breaker::{Breaker, Pass};
 use super::meter::Meter;
@@ -15,6 +16,7 @@ use super::sse::Events;
 use super::wire::{self, Wire};
 use super::{Failure, LlmSettings, Piece, Prompt, Usage, retry};
 use crate::outbound::{Outbound, outbound};
+use crate::telemetry::with_trace;
 
 const CONNECT: Duration = Duration::from_secs(5);
 /// An answer that takes longer is given up, however steadily it comes.
@@ -81,6 +83,33 @@ impl Llm {
 
     /// Asks; what can be repeated safely is repeated.
     pub async fn ask(&self, prompt: &Prompt) -> Result<Answering, Failure> {
+        // Held by the answer, which is a part of it.
+        let span = tracing::info_span!(
+            "chat",
+            otel.name = format!("chat {}", self.model),
+            otel.kind = "client",
+            otel.status_code = field::Empty,
+            gen_ai.operation.name = "chat",
+            gen_ai.provider.name = self.provider(),
+            gen_ai.request.model = self.model,
+            server.address = self.endpoint.host(),
+            error.r#type = field::Empty,
+        );
+        let asked = self.ask_patiently(prompt).instrument(span.clone()).await;
+        match asked {
+            Ok(mut answering) => {
+                answering.span = span;
+                Ok(answering)
+            }
+            Err(failure) => {
+                span.record("otel.status_code", "ERROR");
+                span.record("error.type", failure.outcome());
+                Err(failure)
+            }
+        }
+    }
+
+    async fn ask_patiently(&self, prompt: &Prompt) -> Result<Answering, Failure> {
         let body = wire::body(self.settings.provider, &self.model, prompt).to_string();
         let body = Bytes::from(body);
         let mut attempts = 0;
@@ -119,6 +148,7 @@ impl Llm {
                 heard_at: Instant::now(),
                 until: Instant::now() + LONGEST,
                 bytes: 0,
+                span: Span::none(),
             }),
             Err(failure) => {
                 rate(pass, &failure);
@@ -135,6 +165,7 @@ impl Llm {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
         headers.extend(wire::headers(&self.settings));
+        with_trace(headers);
         let silence = self.settings.timeout;
         let response = match tokio::time::timeout(silence, self.client.request(request)).await {
             Err(_) => return Err(Failure::Silent(silence)),
@@ -182,6 +213,8 @@ pub struct Answering {
     heard_at: Instant,
     until: Instant,
     bytes: usize,
+    /// Ends with it.
+    span: Span,
 }
 
 impl Answering {

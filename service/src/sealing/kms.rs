@@ -14,6 +14,7 @@ use super::data_key::KEY_LEN;
 use super::{KmsSettings, SealError, Wrapped};
 use crate::memory::Moment;
 use crate::outbound::{Outbound, outbound};
+use crate::telemetry::with_trace;
 
 /// A request that needs a key waits for so long.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -95,13 +96,14 @@ impl Kms {
             ))
         })?;
         let base = url.to_string();
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(Method::POST)
             .uri(format!("{}/v1/{mount}/{what}/{key}", base.trim_end_matches('/')))
             .header("content-type", "application/json")
             .header("x-vault-token", secret.trim())
             .body(Full::new(Bytes::from(body.to_string())))
             .map_err(|error| away(&error))?;
+        with_trace(request.headers_mut());
         let answer = self.client.request(request).await.map_err(|error| away(&error))?;
         let status = answer.status();
         let body = Limited::new(answer.into_body(), LARGEST_ANSWER).collect().await;

@@ -64,7 +64,9 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use tracing::Instrument;
 
+use super::span::waited;
 use super::{OpenError, PoolState, StoreError};
 use crate::config::Server;
 use crate::memory::Moment;
@@ -76,6 +78,8 @@ use crate::tenant::Tenant;
 /// key. A statement of its own: what it waited for, only the next one sees.
 const BESIDE_OTHERS: &str = "SELECT pg_advisory_xact_lock_shared(7310583960142)";
 const ALONE: &str = "SELECT pg_advisory_xact_lock(7310583960142)";
+/// As traces call it.
+const SYSTEM: &str = "postgresql";
 /// How long a replica that failed is left alone; then one read tries for all.
 const REPLICA_PAUSE_MILLIS: i64 = 5_000;
 /// A replica that is silent for so long has failed: the primary is asked instead.
@@ -159,7 +163,7 @@ impl Backend {
     ) -> Result<T, StoreError> {
         if let Some(replica) = self.replica.as_ref().filter(|_| self.replica_may_be_asked()) {
             let begin = one_tenant(tenant, "READ ONLY");
-            let reading = transact(replica, &begin, &work);
+            let reading = transact(replica, &begin, &work).instrument(waited(SYSTEM, "read"));
             let read = tokio::time::timeout(REPLICA_PATIENCE, reading).await;
             match read.unwrap_or(Err(StoreError::Unavailable("it is silent".into()))) {
                 Err(StoreError::Unavailable(error)) => {
@@ -173,7 +177,8 @@ impl Backend {
                 }
             }
         }
-        transact(&self.primary, &one_tenant(tenant, "READ ONLY"), &work).await
+        let begin = one_tenant(tenant, "READ ONLY");
+        transact(&self.primary, &begin, &work).instrument(waited(SYSTEM, "read")).await
     }
 
     /// Of those that come after a pause only one: if the replica is still away, one has waited for it.
@@ -198,7 +203,8 @@ impl Backend {
         tenant: &Tenant,
         work: impl for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send,
     ) -> Result<T, StoreError> {
-        transact(&self.primary, &one_tenant(tenant, "READ ONLY"), work).await
+        let begin = one_tenant(tenant, "READ ONLY");
+        transact(&self.primary, &begin, work).instrument(waited(SYSTEM, "read")).await
     }
 
     /// Writes rows of one tenant.
@@ -208,7 +214,7 @@ impl Backend {
         work: impl for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send,
     ) -> Result<T, StoreError> {
         let begin = format!("{}; {BESIDE_OTHERS}", one_tenant(tenant, "READ WRITE"));
-        transact(&self.primary, &begin, work).await
+        transact(&self.primary, &begin, work).instrument(waited(SYSTEM, "write")).await
     }
 
     /// Writes rows of all tenants: the worker's.
@@ -217,7 +223,7 @@ impl Backend {
         work: impl for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send,
     ) -> Result<T, StoreError> {
         let begin = format!("BEGIN; SET LOCAL ROLE neuroca_worker; {BESIDE_OTHERS}");
-        transact(&self.primary, &begin, work).await
+        transact(&self.primary, &begin, work).instrument(waited(SYSTEM, "write")).await
     }
 
     /// Reads rows of all tenants.
@@ -234,7 +240,7 @@ impl Backend {
         work: impl for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send,
     ) -> Result<T, StoreError> {
         let begin = format!("BEGIN; SET LOCAL ROLE neuroca_worker; {ALONE}");
-        transact(&self.primary, &begin, work).await
+        transact(&self.primary, &begin, work).instrument(waited(SYSTEM, "write")).await
     }
 
     /// What was replaced goes when the server vacuums, which is its owner's to ask for.

@@ -70,7 +70,9 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 use sqlx::{Executor, SqliteConnection};
+use tracing::Instrument;
 
+use super::span::waited;
 use super::{PoolState, StoreError};
 use crate::schema::SchemaState;
 use crate::sealing::Keyring;
@@ -79,6 +81,8 @@ use turnstile::Turnstile;
 use writer::Writer;
 
 const READERS: u32 = 2;
+/// As traces call it.
+const SYSTEM: &str = "sqlite";
 
 /// How every connection of this program to the file is made.
 pub(super) fn options(path: &Path) -> SqliteConnectOptions {
@@ -124,7 +128,8 @@ impl Backend {
         work: impl for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>>
         + Send,
     ) -> Result<T, StoreError> {
-        work(&mut *self.readers.acquire().await?).await
+        let reads = async { work(&mut *self.readers.acquire().await?).await };
+        reads.instrument(waited(SYSTEM, "read")).await
     }
 
     async fn read_latest<T: Send + 'static>(
@@ -143,7 +148,7 @@ impl Backend {
         + Send
         + 'static,
     ) -> Result<T, StoreError> {
-        self.writer.run(work).await
+        self.writer.run(work).instrument(waited(SYSTEM, "write")).await
     }
 
     async fn write_all<T: Send + 'static>(
@@ -152,7 +157,7 @@ impl Backend {
         + Send
         + 'static,
     ) -> Result<T, StoreError> {
-        self.writer.run(work).await
+        self.writer.run(work).instrument(waited(SYSTEM, "write")).await
     }
 
     /// Of all tenants.
@@ -171,7 +176,7 @@ impl Backend {
         + Send
         + 'static,
     ) -> Result<T, StoreError> {
-        self.writer.run(work).await
+        self.writer.run(work).instrument(waited(SYSTEM, "write")).await
     }
 
     /// Removes what was replaced from the index and the log of writes.

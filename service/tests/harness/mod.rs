@@ -6,6 +6,7 @@ pub mod database;
 pub mod embedder;
 pub mod model;
 pub mod redis;
+pub mod tap;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
