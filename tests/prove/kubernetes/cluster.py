@@ -181,8 +181,8 @@ def folder_of(made):
 
 
 def manifest(objects):
-    """One document for all of them; JSON is YAML."""
-    return "\n---\n".join(json.dumps(made) for made in objects) + "\n"
+    """One file for all of them. JSON is YAML, and the first line says so to who guesses."""
+    return "".join(f"---\n{json.dumps(made)}\n" for made in objects)
 
 
 __all__ = ["ControlPlane", "Api", "Own", "mixed", "manifest", "folder_of", "say"]
