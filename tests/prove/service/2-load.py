@@ -113,7 +113,8 @@ def measure(name, search, write):
 
 
 def chosen(seen):
-    return {key: round(statistics.median(one[key] for one in seen), 2) for key in ("p50_ms", "p95_ms", "p99_ms", "per_second")}
+    median = {key: round(statistics.median(one[key] for one in seen), 2) for key in ("p50_ms", "p95_ms", "p99_ms", "per_second")}
+    return {**median, "failed": sum(one["bad_status"] + one["socket_errors"] for one in seen)}
 
 
 def ours(program):
