@@ -64,32 +64,20 @@ command -v python3 >/dev/null ||
 command -v curl >/dev/null || missing "curl" "tests of what a client that is not ours sees"
 command -v redis-server >/dev/null ||
     missing "redis-server" "replicas that share a rate limit (Debian: apt-get install redis-server)"
-# PROGRAM VARIABLE WHAT IS LEFT OUT WITHOUT IT
-program() {
-    local found
-    [[ -z ${!2:-} ]] || return 0
-    if found=$(programs_bin "$1"); then
-        export "$2=$found"
+# provided VARIABLE NAME WHAT-IS-LEFT-OUT FINDER...: the variable says where it is, by itself or by the finder.
+provided() {
+    local variable=$1 name=$2 left=$3 found
+    [[ -z ${!variable:-} ]] || return 0
+    if found=$("${@:4}"); then
+        export "$variable=$found"
     else
-        missing "$1" "$3 (once: scripts/programs.sh)"
+        missing "$name" "$left (once: scripts/programs.sh)"
     fi
 }
-program bao NEUROCA_TEST_BAO "memories whose keys a real KMS keeps"
-program oteltap NEUROCA_TEST_OTELTAP "traces at a real receiver of OpenTelemetry"
-if [[ -z ${NEUROCA_TEST_OIDC_PROVIDER:-} ]]; then
-    if NEUROCA_TEST_OIDC_PROVIDER=$(programs_modules); then
-        export NEUROCA_TEST_OIDC_PROVIDER
-    else
-        missing "oidc-provider" "tokens of a real OpenID provider (node, and once: scripts/programs.sh)"
-    fi
-fi
-if [[ -z ${NEUROCA_TEST_MODEL:-} ]]; then
-    if NEUROCA_TEST_MODEL=$(programs_model); then
-        export NEUROCA_TEST_MODEL
-    else
-        missing "all-MiniLM-L6-v2" "vectors of a real sentence-transformer (once: scripts/programs.sh)"
-    fi
-fi
+provided NEUROCA_TEST_BAO bao "memories whose keys a real KMS keeps" programs_bin bao
+provided NEUROCA_TEST_OTELTAP oteltap "traces at a real receiver of OpenTelemetry" programs_bin oteltap
+provided NEUROCA_TEST_OIDC_PROVIDER oidc-provider "tokens of a real OpenID provider, which needs node" programs_modules
+provided NEUROCA_TEST_MODEL all-MiniLM-L6-v2 "vectors of a real sentence-transformer" programs_model
 command -v prometheus >/dev/null ||
     missing "prometheus" "counts of requests from a real Prometheus (Debian: apt-get install prometheus)"
 [[ $(id -u) -eq 0 ]] ||
