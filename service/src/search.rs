@@ -2,10 +2,11 @@
 //! and several rankings fused.
 //!
 //! The database keeps hashed words and returns candidates; all ranking happens here, in functions on
-//! plain values, so that it is the same on every database. Only `answer` asks the repository.
+//! plain values, so that it is the same on every database. The database is asked through `store::Look` alone.
 
 mod alike;
 mod answer;
+mod counts;
 mod fuse;
 mod like;
 mod meaning;
@@ -19,6 +20,7 @@ mod statistics;
 mod text;
 mod timely;
 mod vocabularies;
+mod wording;
 
 pub use alike::alike;
 pub use answer::{Found, Hit, SearchError, Searcher, Why, Wish};

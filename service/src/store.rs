@@ -5,6 +5,7 @@
 
 mod admin;
 mod flags;
+mod look;
 mod migrate;
 mod notices;
 mod open;
@@ -26,6 +27,7 @@ use uuid::Uuid;
 
 pub use admin::Admin;
 pub use flags::FlagStore;
+pub use look::{Look, Wanted};
 pub use migrate::{Migrated, MigrationStatus, migrate, rollback, status};
 pub use notices::NoticeBoard;
 pub use open::{OpenError, open, open_with};
@@ -43,7 +45,6 @@ pub use upkeep::{Lead, Promotable, Task, TaskState, Upkeep};
 use crate::audit::Act;
 use crate::memory::{Memory, Moment, Tier, Version};
 use crate::schema::SchemaState;
-use crate::search::{Sample, Vocabulary};
 use crate::tenant::Tenant;
 
 /// Idempotency keys are kept for a day.
@@ -92,48 +93,8 @@ pub trait Repository:
     /// Counts accesses; what is gone meanwhile is passed over.
     async fn touch(&self, tenant: &Tenant, accesses: Vec<Access>) -> Result<(), StoreError>;
 
-    /// The vocabularies in which the tenant's memories are indexed, the newest first.
-    async fn vocabularies(&self, tenant: &Tenant) -> Result<Vec<Vocabulary>, StoreError>;
-    /// Some memories' terms, at most `size`.
-    async fn sample(&self, tenant: &Tenant, size: u32) -> Result<Sample, StoreError>;
-    /// At most `most` memories that have one of these terms.
-    async fn with_terms(
-        &self,
-        tenant: &Tenant,
-        filter: Filter,
-        terms: Vec<i32>,
-        most: u32,
-    ) -> Result<Vec<Candidate>, StoreError>;
-    /// At most `most` memories that have both grams of one of these pairs.
-    async fn with_grams(
-        &self,
-        tenant: &Tenant,
-        filter: Filter,
-        pairs: Vec<[i32; 2]>,
-        most: u32,
-    ) -> Result<Vec<Candidate>, StoreError>;
-    /// At most `most` memories of what happened in a period, the newest, without their terms.
-    async fn during(
-        &self,
-        tenant: &Tenant,
-        filter: Filter,
-        from: Moment,
-        to: Moment,
-        most: u32,
-    ) -> Result<Vec<Candidate>, StoreError>;
-    /// What stands before and after each of `ids` among the memories of the same subject.
-    async fn around(
-        &self,
-        tenant: &Tenant,
-        ids: Vec<Uuid>,
-    ) -> Result<Vec<(Uuid, Uuid)>, StoreError>;
-    /// The memories of these ids that are live, in no order.
-    async fn by_ids(
-        &self,
-        tenant: &Tenant,
-        ids: Vec<Uuid>,
-        now: Moment,
-    ) -> Result<Vec<Memory>, StoreError>;
+    /// A look at the tenant's memories.
+    fn look<'a>(&'a self, tenant: &Tenant) -> Box<dyn Look + 'a>;
 
     /// What there is of a subject, oldest first, the superseded too.
     async fn of_subject(

@@ -5,33 +5,22 @@
 //! are written, and with the time that is named.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
 use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::counts::Counts;
 use super::fuse::fuse;
+use super::meaning::Asked as Meant;
 use super::period::timed;
 use super::prefer::prefer;
-use super::score::{BUDGET, looked_up, score};
 use super::spelling::spelt_alike;
-use super::{Meaning, Query, Statistics, Vocabularies, timely};
+use super::wording::{Asked, ByWords, SHORTLIST, by_words};
+use super::{Meaning, Query, Vocabularies, timely};
 use crate::memory::{Memory, Moment, Tier};
-use crate::store::{Candidate, Filter, Repository, StoreError};
+use crate::store::{Candidate, Filter, Look, Repository, StoreError};
 use crate::tenant::Tenant;
-
-/// Answers of the full-text ranking that go on to the others.
-const SHORTLIST: usize = 100;
-/// Answers whose neighbours are looked at.
-const WITH_NEIGHBOURS: usize = 30;
-/// Of a score, to what stands beside it: an answer often follows its question.
-const NEIGHBOUR_SHARE: f64 = 0.4;
-const SAMPLE: u32 = 2000;
-const SAMPLE_LIFE: Duration = Duration::from_secs(60);
-const SMALL_SAMPLE_LIFE: Duration = Duration::from_secs(1);
-const MOST_TENANTS: usize = 256;
 
 const WORDS: f64 = 1.0;
 const SPELLING: f64 = 0.5;
@@ -94,31 +83,14 @@ pub struct Found {
 /// Searches, and remembers how common words are.
 #[derive(Default)]
 pub struct Searcher {
-    statistics: Mutex<HashMap<Tenant, Counted>>,
+    pub(super) counts: Counts,
     meaning: Option<Meaning>,
-}
-
-#[derive(Clone)]
-struct Counted {
-    made: Instant,
-    /// Of the vocabulary that was the current one then: another one has other hashes.
-    version: i64,
-    statistics: Arc<Statistics>,
-}
-
-/// What the words of a question find.
-struct ByWords {
-    /// Best first, what stands beside a good answer among them.
-    scored: Vec<(f64, Uuid)>,
-    facts: Vec<Candidate>,
-    /// Terms that nothing has.
-    missing: Vec<i32>,
 }
 
 impl Searcher {
     /// Searches by words, and by meaning with `meaning`.
     pub fn new(meaning: Option<Meaning>) -> Self {
-        Self { statistics: Mutex::default(), meaning }
+        Self { counts: Counts::default(), meaning }
     }
 
     /// What helps by meaning, if anything does.
@@ -133,7 +105,9 @@ impl Searcher {
         tenant: &Tenant,
         wish: &Wish,
     ) -> Result<Found, SearchError> {
-        let vocabularies = Vocabularies::of(repository, tenant).await?;
+        let mut look = repository.look(tenant);
+        let look = &mut *look;
+        let vocabularies = Vocabularies::of(look, tenant).await?;
         let vocabulary = vocabularies.current();
         let timed = timed(&wish.text, wish.now);
         let query = match &timed {
@@ -144,171 +118,124 @@ impl Searcher {
             return Ok(Found::default());
         }
         let filter = Filter { subject: wish.subject.clone(), tier: wish.tier, now: wish.now };
-        let asked = async {
-            match &self.meaning {
-                Some(meaning) => Some(meaning.ask(tenant, &wish.text).await),
-                None => None,
-            }
+        let statistics = self.counts.of(look, tenant, vocabulary.version()).await?;
+        let statistics = statistics.translated(&vocabularies.translation(&query));
+        let asked = Asked {
+            query: &query,
+            vocabularies: &vocabularies,
+            statistics: &statistics,
+            filter: &filter,
+            limit: wish.limit,
         };
-        let (by_words, asked) = tokio::join!(
-            self.by_words(repository, tenant, (&query, &vocabularies), &filter),
-            asked
-        );
+        let (by_words, meant) =
+            tokio::join!(self.by_words(look, &asked), self.ask_for_meaning(tenant, wish));
         let ByWords { mut scored, mut facts, missing } = by_words?;
-        let degraded = matches!(asked, Some(None));
-        let by_meaning = match asked.flatten() {
-            Some(asked) => asked.help(repository, tenant, &filter, &mut scored, &mut facts).await?,
+        let degraded = matches!(meant, Some(None));
+        let by_meaning = match meant.flatten() {
+            Some(meant) => meant.help(look, &filter, &mut scored, &mut facts).await?,
             None => Vec::new(),
         };
         prefer(&mut scored, &facts, wish.now);
-        let by_spelling = if missing.is_empty() {
-            Vec::new()
-        } else {
-            let misspelt: Vec<&str> = query
-                .words
-                .iter()
-                .filter(|word| missing.contains(&word.term))
-                .map(|word| word.text.as_str())
-                .collect();
-            let mut found =
-                spelt_alike(repository, tenant, &vocabularies, &filter, &misspelt).await?;
-            found.truncate(SHORTLIST);
-            for (_, candidate) in &found {
-                if !facts.iter().any(|known| known.id == candidate.id) {
-                    facts.push(candidate.clone());
-                }
-            }
-            found.into_iter().map(|(_, candidate)| candidate.id).collect()
-        };
+        let by_spelling = by_spelling(look, &asked, &missing, &mut facts).await?;
         let by_words: Vec<Uuid> = scored.into_iter().map(|(_, id)| id).collect();
         let by_time = match &timed {
             Some(timed) => {
                 let at = timely::At { period: timed.period, filter: &filter };
-                timely::ranked(repository, tenant, at, &by_words, &mut facts).await?
+                timely::ranked(look, at, &by_words, &mut facts).await?
             }
             None => Vec::new(),
         };
         let fused = fuse([(WORDS, &by_words), (SPELLING, &by_spelling), (TIME, &by_time)]);
-        // Some may be gone meanwhile, or be neighbours that the filter keeps out.
-        let wanted: Vec<Uuid> =
-            fused.iter().take(wish.limit + wish.limit / 2 + 4).map(|(id, _)| *id).collect();
-        let mut memories: HashMap<Uuid, Memory> = repository
-            .by_ids(tenant, wanted, wish.now)
-            .await?
-            .into_iter()
-            .filter(|memory| wish.tier.is_none_or(|tier| tier == memory.tier))
-            .map(|memory| (memory.id, memory))
-            .collect();
-        let place =
-            |ids: &[Uuid], id: Uuid| ids.iter().position(|other| *other == id).map(|n| n + 1);
-        let hits = fused
-            .into_iter()
-            .filter_map(|(id, score)| {
-                let why = Why {
-                    words: place(&by_words, id),
-                    meaning: place(&by_meaning, id),
-                    spelling: place(&by_spelling, id),
-                    time: place(&by_time, id),
-                };
-                memories.remove(&id).map(|memory| Hit { memory, score, why })
-            })
-            .take(wish.limit)
-            .collect();
-        Ok(Found { hits, degraded })
+        let rankings = Rankings { by_words, by_meaning, by_spelling, by_time };
+        Ok(Found { hits: hits(look, wish, fused, &rankings).await?, degraded })
     }
 
-    /// BM25 over those that have the rarest words, and what stands beside the best of them.
     async fn by_words(
         &self,
-        repository: &dyn Repository,
-        tenant: &Tenant,
-        (query, vocabularies): (&Query, &Vocabularies),
-        filter: &Filter,
+        look: &mut dyn Look,
+        asked: &Asked<'_>,
     ) -> Result<ByWords, StoreError> {
-        let translation = vocabularies.translation(query);
-        let version = vocabularies.current().version();
-        let statistics = self.statistics(repository, tenant, version).await?;
-        let statistics = statistics.translated(&translation);
-        let terms = looked_up(query, &statistics);
-        let mut candidates = if terms.is_empty() {
-            Vec::new()
-        } else {
-            let asked = translation.asked(&terms);
-            repository.with_terms(tenant, filter.clone(), asked, BUDGET as u32).await?
-        };
-        translation.understand(&mut candidates);
-        let (scores, missing) = score(query, &candidates, &statistics, &terms);
-        let mut found: Vec<(f64, Candidate)> = scores.into_iter().zip(candidates).collect();
-        best_first(&mut found);
-        found.truncate(SHORTLIST);
-        let mut scored: Vec<(f64, Uuid)> =
-            found.iter().map(|(score, candidate)| (*score, candidate.id)).collect();
-        share_with_neighbours(repository, tenant, &mut scored).await?;
-        let facts = found.into_iter().map(|(_, candidate)| candidate).collect();
-        Ok(ByWords { scored, facts, missing })
+        let found = by_words(look, asked).await;
+        if self.meaning.is_some() {
+            // The model may take longer.
+            look.rest();
+        }
+        found
     }
 
-    pub(super) async fn statistics(
-        &self,
-        repository: &dyn Repository,
-        tenant: &Tenant,
-        version: i64,
-    ) -> Result<Arc<Statistics>, StoreError> {
-        let known = {
-            let all = self.statistics.lock().unwrap_or_else(PoisonError::into_inner);
-            all.get(tenant).cloned()
-        };
-        if let Some(Counted { made, statistics, .. }) =
-            known.filter(|known| known.version == version)
-        {
-            // A few memories are soon twice as many.
-            let few = statistics.total() < f64::from(SAMPLE);
-            if made.elapsed() < if few { SMALL_SAMPLE_LIFE } else { SAMPLE_LIFE } {
-                return Ok(statistics);
-            }
+    /// What the question means, if it can be had; nothing where there are no embeddings.
+    async fn ask_for_meaning(&self, tenant: &Tenant, wish: &Wish) -> Option<Option<Meant>> {
+        match &self.meaning {
+            Some(meaning) => Some(meaning.ask(tenant, &wish.text).await),
+            None => None,
         }
-        let sample = repository.sample(tenant, SAMPLE).await?;
-        let statistics = Arc::new(Statistics::new(&sample));
-        let mut all = self.statistics.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() >= MOST_TENANTS
-            && let Some(oldest) =
-                all.iter().min_by_key(|(_, known)| known.made).map(|(tenant, _)| tenant.clone())
-        {
-            all.remove(&oldest);
-        }
-        let counted = Counted { made: Instant::now(), version, statistics: statistics.clone() };
-        all.insert(tenant.clone(), counted);
-        Ok(statistics)
     }
 }
 
-/// Best first; of equals the newer.
-pub(super) fn best_first(scored: &mut [(f64, Candidate)]) {
-    scored.sort_by(|(x, a), (y, b)| y.total_cmp(x).then(b.id.cmp(&a.id)));
+/// Each best first.
+struct Rankings {
+    by_words: Vec<Uuid>,
+    by_meaning: Vec<Uuid>,
+    by_spelling: Vec<Uuid>,
+    by_time: Vec<Uuid>,
 }
 
-/// Gives what stands beside a good answer a share of its score.
-async fn share_with_neighbours(
-    repository: &dyn Repository,
-    tenant: &Tenant,
-    by_words: &mut Vec<(f64, Uuid)>,
-) -> Result<(), StoreError> {
-    let best: HashMap<Uuid, f64> =
-        by_words.iter().take(WITH_NEIGHBOURS).map(|(score, id)| (*id, *score)).collect();
-    if best.is_empty() {
-        return Ok(());
+impl Rankings {
+    fn why(&self, id: Uuid) -> Why {
+        let place = |ids: &[Uuid]| ids.iter().position(|other| *other == id).map(|place| place + 1);
+        Why {
+            words: place(&self.by_words),
+            meaning: place(&self.by_meaning),
+            spelling: place(&self.by_spelling),
+            time: place(&self.by_time),
+        }
     }
-    let pairs = repository.around(tenant, best.keys().copied().collect()).await?;
-    let mut shares: HashMap<Uuid, f64> = HashMap::new();
-    for (id, other) in pairs {
-        let share = NEIGHBOUR_SHARE * best.get(&id).copied().unwrap_or(0.0);
-        let most = shares.entry(other).or_default();
-        *most = most.max(share);
+}
+
+/// What is spelt like the words that nothing has; `facts` get what was not known yet.
+async fn by_spelling(
+    look: &mut dyn Look,
+    asked: &Asked<'_>,
+    missing: &[i32],
+    facts: &mut Vec<Candidate>,
+) -> Result<Vec<Uuid>, StoreError> {
+    let of_missing = asked.query.words.iter().filter(|word| missing.contains(&word.term));
+    let misspelt: Vec<&str> = of_missing.map(|word| word.text.as_str()).collect();
+    if misspelt.is_empty() {
+        return Ok(Vec::new());
     }
-    for (score, id) in by_words.iter_mut() {
-        *score += shares.remove(id).unwrap_or(0.0);
+    let mut found = spelt_alike(look, asked.vocabularies, asked.filter, &misspelt).await?;
+    found.truncate(SHORTLIST);
+    for (_, candidate) in &found {
+        if !facts.iter().any(|known| known.id == candidate.id) {
+            facts.push(candidate.clone());
+        }
     }
-    by_words.extend(shares.into_iter().map(|(id, share)| (share, id)));
-    by_words.sort_by(|(x, a), (y, b)| y.total_cmp(x).then(b.cmp(a)));
-    Ok(())
+    Ok(found.into_iter().map(|(_, candidate)| candidate.id).collect())
+}
+
+/// The memories of the best places.
+async fn hits(
+    look: &mut dyn Look,
+    wish: &Wish,
+    fused: Vec<(Uuid, f64)>,
+    rankings: &Rankings,
+) -> Result<Vec<Hit>, StoreError> {
+    // Some may be gone meanwhile, or be neighbours of another tier than the wanted one.
+    let spare = 4 + if wish.tier.is_some() { wish.limit / 2 } else { 0 };
+    let wanted: Vec<Uuid> = fused.iter().take(wish.limit + spare).map(|(id, _)| *id).collect();
+    let mut memories: HashMap<Uuid, Memory> = look
+        .by_ids(wanted, wish.now)
+        .await?
+        .into_iter()
+        .filter(|memory| wish.tier.is_none_or(|tier| tier == memory.tier))
+        .map(|memory| (memory.id, memory))
+        .collect();
+    Ok(fused
+        .into_iter()
+        .filter_map(|(id, score)| {
+            memories.remove(&id).map(|memory| Hit { memory, score, why: rankings.why(id) })
+        })
+        .take(wish.limit)
+        .collect())
 }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{Query, Searcher, Vocabularies};
 use crate::memory::{Memory, Moment, Tier};
-use crate::store::{Filter, Repository, StoreError};
+use crate::store::{Filter, Repository, StoreError, Wanted};
 use crate::tenant::Tenant;
 
 /// Words of the given one that are looked up, the rarest: what shares none of them is another thing.
@@ -24,12 +24,13 @@ impl Searcher {
         memory: &Memory,
         now: Moment,
     ) -> Result<Vec<Memory>, StoreError> {
-        let vocabularies = Vocabularies::of(repository, tenant).await?;
+        let mut look = repository.look(tenant);
+        let vocabularies = Vocabularies::of(&mut *look, tenant).await?;
         let query = Query::new(&memory.content, vocabularies.current());
         let translation = vocabularies.translation(&query);
         let version = vocabularies.current().version();
         let statistics =
-            self.statistics(repository, tenant, version).await?.translated(&translation);
+            self.counts.of(&mut *look, tenant, version).await?.translated(&translation);
         // Numbers have to agree, so that a text with numbers is found by them.
         let has_number = |text: &str| text.chars().any(char::is_numeric);
         let numbers = query.words.iter().any(|word| has_number(&word.text));
@@ -49,8 +50,8 @@ impl Searcher {
             return Ok(Vec::new());
         }
         let filter = Filter { subject: memory.subject.clone(), tier: Some(Tier::LongTerm), now };
-        let rarest = translation.asked(&rarest);
-        let mut candidates = repository.with_terms(tenant, filter, rarest, MOST).await?;
+        let wanted = Wanted { terms: translation.asked(&rarest), also: Vec::new() };
+        let mut candidates = look.with_terms(&filter, wanted, MOST).await?;
         translation.understand(&mut candidates);
         let wanted: HashSet<i32> = query.words.iter().map(|word| word.term).collect();
         let mut likely: Vec<(f64, Uuid)> = candidates
@@ -64,8 +65,8 @@ impl Searcher {
             .collect();
         likely.sort_by(|(x, a), (y, b)| y.total_cmp(x).then(a.cmp(b)));
         let ids: Vec<Uuid> = likely.into_iter().take(READ).map(|(_, id)| id).collect();
-        let mut found: HashMap<Uuid, Memory> = repository
-            .by_ids(tenant, ids.clone(), now)
+        let mut found: HashMap<Uuid, Memory> = look
+            .by_ids(ids.clone(), now)
             .await?
             .into_iter()
             .map(|memory| (memory.id, memory))

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::shelf::{Near, Shelf, Table};
 use crate::embedding::{Embedder, EmbeddingSettings};
 use crate::lifecycle::Lifecycle;
-use crate::store::{Candidate, Filter, Repository, StoreError};
+use crate::store::{Candidate, Filter, Look, Repository, StoreError};
 use crate::tenant::Tenant;
 
 /// Reading a model's weights from a cold disk.
@@ -95,8 +95,7 @@ impl Asked {
     /// Blends what is near into what the words found, and says what is near, nearest first.
     pub(super) async fn help(
         self,
-        repository: &dyn Repository,
-        tenant: &Tenant,
+        look: &mut dyn Look,
         filter: &Filter,
         scored: &mut Vec<(f64, Uuid)>,
         facts: &mut Vec<Candidate>,
@@ -105,7 +104,7 @@ impl Asked {
         let mut near = self.nearest(filter, known.clone()).await;
         let new = near.iter().map(|near| near.id).filter(|id| !known.contains(id)).collect();
         // What the filter keeps out, or is gone, has no facts.
-        let found = repository.facts(tenant, filter.clone(), new).await?;
+        let found = look.facts(filter, new).await?;
         let there: HashSet<Uuid> = found.iter().map(|fact| fact.id).chain(known).collect();
         near.retain(|near| there.contains(&near.id));
         *scored = blend(scored, &near);

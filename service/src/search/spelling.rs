@@ -5,10 +5,9 @@ use std::collections::HashMap;
 use uuid::Uuid;
 
 use super::Vocabularies;
-use super::answer::best_first;
 use super::text::{likeness, words};
-use crate::store::{Candidate, Filter, Repository, StoreError};
-use crate::tenant::Tenant;
+use super::wording::best_first;
+use crate::store::{Candidate, Filter, Look, StoreError};
 
 /// Two words that share less are not the same word misspelt.
 const ALIKE: f64 = 0.5;
@@ -17,8 +16,7 @@ const SPELT: u32 = 120;
 
 /// Best first; of equals the newer.
 pub(super) async fn spelt_alike(
-    repository: &dyn Repository,
-    tenant: &Tenant,
+    look: &mut dyn Look,
     vocabularies: &Vocabularies,
     filter: &Filter,
     misspelt: &[&str],
@@ -41,10 +39,10 @@ pub(super) async fn spelt_alike(
         return Ok(Vec::new());
     }
     pairs.truncate(48);
-    let candidates = repository.with_grams(tenant, filter.clone(), pairs, SPELT).await?;
+    let candidates = look.with_grams(filter, pairs, SPELT).await?;
     let ids = candidates.iter().map(|candidate| candidate.id).collect();
-    let texts: HashMap<Uuid, String> = repository
-        .by_ids(tenant, ids, filter.now)
+    let texts: HashMap<Uuid, String> = look
+        .by_ids(ids, filter.now)
         .await?
         .into_iter()
         .map(|memory| (memory.id, memory.content))

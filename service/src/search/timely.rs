@@ -6,8 +6,7 @@ use std::collections::HashMap;
 use uuid::Uuid;
 
 use super::period::Period;
-use crate::store::{Candidate, Filter, Repository, StoreError};
-use crate::tenant::Tenant;
+use crate::store::{Candidate, Filter, Look, StoreError};
 
 /// What happened then, at most: the newest of it.
 const MOST: u32 = 200;
@@ -20,14 +19,13 @@ pub(super) struct At<'a> {
 
 /// Their order; what `facts` did not hold of them is added.
 pub(super) async fn ranked(
-    repository: &dyn Repository,
-    tenant: &Tenant,
+    look: &mut dyn Look,
     at: At<'_>,
     by_words: &[Uuid],
     facts: &mut Vec<Candidate>,
 ) -> Result<Vec<Uuid>, StoreError> {
     let Period { from, to } = at.period;
-    let during = repository.during(tenant, at.filter.clone(), from, to, MOST).await?;
+    let during = look.during(at.filter, from, to, MOST).await?;
     for candidate in during {
         if !facts.iter().any(|known| known.id == candidate.id) {
             facts.push(candidate);

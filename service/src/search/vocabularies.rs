@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use super::text::stemmer;
 use super::{Query, Vocabulary};
-use crate::store::{Candidate, Repository, StoreError};
+use crate::store::{Candidate, Look, StoreError};
 use crate::tenant::Tenant;
 
 /// The newest, and those from before that are still in use.
@@ -22,9 +22,9 @@ pub struct Vocabularies {
 pub(super) struct Translation(HashMap<i32, i32>);
 
 impl Vocabularies {
-    /// Those of `tenant`.
-    pub async fn of(repository: &dyn Repository, tenant: &Tenant) -> Result<Self, StoreError> {
-        let mut all = repository.vocabularies(tenant).await?;
+    /// Those of `tenant`, whose memories are looked at.
+    pub async fn of(look: &mut dyn Look, tenant: &Tenant) -> Result<Self, StoreError> {
+        let mut all = look.vocabularies().await?;
         let current = if all.is_empty() { Vocabulary::new(tenant) } else { all.remove(0) };
         Ok(Self { current, older: all })
     }

@@ -20,12 +20,16 @@ mod flags;
 #[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
 mod keys;
 mod lead;
+#[path = "common/look.rs"]
+#[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
+mod look;
 #[path = "common/memories.rs"]
 #[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
 mod memories;
 #[path = "common/notices.rs"]
 #[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
 mod notices;
+mod reading;
 #[path = "common/rekeying.rs"]
 #[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
 mod rekeying;
@@ -58,18 +62,18 @@ mod vectors;
 mod worker;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use tracing::Instrument;
 
+use self::reading::Reading;
 use super::span::waited;
 use super::{OpenError, PoolState, StoreError};
 use crate::config::Server;
-use crate::memory::Moment;
 use crate::schema::SchemaState;
 use crate::sealing::Keyring;
 use crate::tenant::Tenant;
@@ -80,12 +84,10 @@ const BESIDE_OTHERS: &str = "SELECT pg_advisory_xact_lock_shared(7310583960142)"
 const ALONE: &str = "SELECT pg_advisory_xact_lock(7310583960142)";
 /// As traces call it.
 const SYSTEM: &str = "postgresql";
-/// How long a replica that failed is left alone; then one read tries for all.
-const REPLICA_PAUSE_MILLIS: i64 = 5_000;
-/// A replica that is silent for so long has failed: the primary is asked instead.
-const REPLICA_PATIENCE: Duration = Duration::from_secs(2);
 /// A server that refuses connections is knocked at for this long.
 const PRIMARY_DOOR: Duration = Duration::from_secs(5);
+/// A connection that was idle for longer may have been closed from the other side.
+const RESTED: Duration = Duration::from_millis(500);
 const REPLICA_DOOR: Duration = Duration::from_millis(500);
 
 pub(super) struct Backend {
@@ -100,10 +102,24 @@ pub(super) struct Backend {
 pub(super) async fn open(server: &Server, keyring: Arc<Keyring>) -> Result<Backend, OpenError> {
     let statement_timeout = server.statement_timeout_ms.to_string();
     let pool = |options: &PgConnectOptions, door| {
-        let options = options.clone().options([("statement_timeout", statement_timeout.as_str())]);
+        let options = options
+            .clone()
+            .options([("statement_timeout", statement_timeout.as_str())])
+            // What is slow is in the metrics and traces; a statement is nobody's to read.
+            .disable_statement_logging();
         PgPoolOptions::new()
             .max_connections(server.connections)
             .acquire_timeout(door)
+            // Asking a connection whether it lives is a round trip, and the pool has just asked when it took it back.
+            .test_before_acquire(false)
+            .before_acquire(|connection, meta| {
+                Box::pin(async move {
+                    if meta.idle_for > RESTED {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
             .connect_lazy_with(options)
     };
     let primary = pool(&server.primary, PRIMARY_DOOR);
@@ -161,40 +177,7 @@ impl Backend {
         + Send
         + Sync,
     ) -> Result<T, StoreError> {
-        if let Some(replica) = self.replica.as_ref().filter(|_| self.replica_may_be_asked()) {
-            let begin = one_tenant(tenant, "READ ONLY");
-            let reading = transact(replica, &begin, &work).instrument(waited(SYSTEM, "read"));
-            let read = tokio::time::timeout(REPLICA_PATIENCE, reading).await;
-            match read.unwrap_or(Err(StoreError::Unavailable("it is silent".into()))) {
-                Err(StoreError::Unavailable(error)) => {
-                    let until = Moment::now().0 + REPLICA_PAUSE_MILLIS;
-                    self.replica_from.store(until, Ordering::Relaxed);
-                    tracing::warn!(error, "the replica does not answer; reading from the primary");
-                }
-                other => {
-                    self.replica_from.store(0, Ordering::Relaxed);
-                    return other;
-                }
-            }
-        }
-        let begin = one_tenant(tenant, "READ ONLY");
-        transact(&self.primary, &begin, &work).instrument(waited(SYSTEM, "read")).await
-    }
-
-    /// Of those that come after a pause only one: if the replica is still away, one has waited for it.
-    fn replica_may_be_asked(&self) -> bool {
-        let (from, now) = (self.replica_from.load(Ordering::Relaxed), Moment::now().0);
-        from == 0
-            || (now >= from
-                && self
-                    .replica_from
-                    .compare_exchange(
-                        from,
-                        now + REPLICA_PAUSE_MILLIS,
-                        Ordering::Relaxed,
-                        Ordering::Relaxed,
-                    )
-                    .is_ok())
+        Reading::new(self, self.owner(tenant)).ask(work).await
     }
 
     /// Reads what was written last.
@@ -204,7 +187,12 @@ impl Backend {
         work: impl for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send,
     ) -> Result<T, StoreError> {
         let begin = one_tenant(tenant, "READ ONLY");
-        transact(&self.primary, &begin, work).instrument(waited(SYSTEM, "read")).await
+        let reads = async {
+            let mut transaction = self.primary.begin_with(AssertSqlSafe(begin)).await?;
+            // Nobody waits for its end: it changed nothing.
+            work(&mut transaction).await
+        };
+        reads.instrument(waited(SYSTEM, "read")).await
     }
 
     /// Writes rows of one tenant.

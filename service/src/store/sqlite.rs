@@ -21,12 +21,16 @@ mod flags;
 #[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
 mod keys;
 mod lead;
+#[path = "common/look.rs"]
+#[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
+mod look;
 #[path = "common/memories.rs"]
 #[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
 mod memories;
 #[path = "common/notices.rs"]
 #[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
 mod notices;
+mod reading;
 #[path = "common/rekeying.rs"]
 #[allow(clippy::duplicate_mod, reason = "the SQL that both databases understand")]
 mod rekeying;

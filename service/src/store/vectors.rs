@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::{Candidate, Filter, StoreError};
+use super::StoreError;
 use crate::memory::{Memory, Moment};
 use crate::tenant::Tenant;
 
@@ -64,12 +64,4 @@ pub trait Vectors: Send + Sync {
         from: (Moment, Option<Uuid>),
         most: u32,
     ) -> Result<Vec<StoredVector>, StoreError>;
-    /// What ranking needs to know of those of `ids` that are live and pass the filter, without their
-    /// terms.
-    async fn facts(
-        &self,
-        tenant: &Tenant,
-        filter: Filter,
-        ids: Vec<Uuid>,
-    ) -> Result<Vec<Candidate>, StoreError>;
 }

@@ -69,7 +69,7 @@ pub async fn vectors_go_with_their_memories(repository: &Shared, of: &Tenant) {
 
     let filter = Filter { subject: Some("ann".into()), tier: Some(Tier::LongTerm), now: NOW };
     let ids: Vec<Uuid> = made.iter().map(|one| one.id).collect();
-    let facts = repository.facts(of, filter.clone(), ids.clone()).await.expect("facts");
+    let facts = repository.look(of).facts(&filter, ids.clone()).await.expect("facts");
     let mut known: Vec<Uuid> = facts.into_iter().map(|fact| fact.id).collect();
     known.sort_unstable();
     assert_eq!(known, [ids[0], ids[2], ids[3]]);
@@ -77,7 +77,7 @@ pub async fn vectors_go_with_their_memories(repository: &Shared, of: &Tenant) {
         Filter { subject: Some("bob".into()), ..filter.clone() },
         Filter { tier: Some(Tier::Working), ..filter },
     ] {
-        let none = repository.facts(of, filter, ids.clone()).await.expect("facts");
+        let none = repository.look(of).facts(&filter, ids.clone()).await.expect("facts");
         assert_eq!(none, []);
     }
     let other = Tenant::new("elsewhere").expect("a name");

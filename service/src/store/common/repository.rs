@@ -7,14 +7,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::{Backend, dialect, find, memories, sealed, subjects, tiers};
+use super::reading::Reading;
+use super::{Backend, dialect, memories, subjects, tiers};
 use crate::audit::Act;
 use crate::memory::{Memory, Moment, Tier, Version};
 use crate::schema::SchemaState;
-use crate::search::{Sample, Vocabulary};
 use crate::store::{
-    Access, Candidate, Changed, Created, Deleted, Edit, Filter, NewMemories, Page, PoolState,
-    Present, Receipt, Repository, StoreError, SubjectUse,
+    Access, Changed, Created, Deleted, Edit, Look, NewMemories, Page, PoolState, Present, Receipt,
+    Repository, StoreError, SubjectUse,
 };
 use crate::tenant::Tenant;
 
@@ -111,104 +111,8 @@ impl Repository for Backend {
         .await
     }
 
-    async fn vocabularies(&self, tenant: &Tenant) -> Result<Vec<Vocabulary>, StoreError> {
-        if self.keyring.current().is_none() {
-            return Ok(vec![Vocabulary::new(tenant)]);
-        }
-        let of = self.owner(tenant);
-        self.read(tenant, move |on| {
-            let of = of.clone();
-            Box::pin(async move { sealed::vocabularies(on, &of).await })
-        })
-        .await
-    }
-
-    async fn sample(&self, tenant: &Tenant, size: u32) -> Result<Sample, StoreError> {
-        let of = self.owner(tenant);
-        self.read(tenant, move |on| {
-            let of = of.clone();
-            Box::pin(async move { find::sample(on, &of, size).await })
-        })
-        .await
-    }
-
-    async fn with_terms(
-        &self,
-        tenant: &Tenant,
-        filter: Filter,
-        terms: Vec<i32>,
-        most: u32,
-    ) -> Result<Vec<Candidate>, StoreError> {
-        let asked = Arc::new((tenant.clone(), filter, terms));
-        self.read(tenant, move |on| {
-            let asked = asked.clone();
-            Box::pin(async move {
-                let (of, filter, terms) = &*asked;
-                dialect::with_terms(on, of, filter, terms, most).await
-            })
-        })
-        .await
-    }
-
-    async fn with_grams(
-        &self,
-        tenant: &Tenant,
-        filter: Filter,
-        pairs: Vec<[i32; 2]>,
-        most: u32,
-    ) -> Result<Vec<Candidate>, StoreError> {
-        let asked = Arc::new((tenant.clone(), filter, pairs));
-        self.read(tenant, move |on| {
-            let asked = asked.clone();
-            Box::pin(async move {
-                let (of, filter, pairs) = &*asked;
-                dialect::with_grams(on, of, filter, pairs, most).await
-            })
-        })
-        .await
-    }
-
-    async fn during(
-        &self,
-        tenant: &Tenant,
-        filter: Filter,
-        from: Moment,
-        to: Moment,
-        most: u32,
-    ) -> Result<Vec<Candidate>, StoreError> {
-        let asked = Arc::new((tenant.clone(), filter));
-        self.read(tenant, move |on| {
-            let asked = asked.clone();
-            Box::pin(async move { find::during(on, &asked.0, &asked.1, from, to, most).await })
-        })
-        .await
-    }
-
-    async fn around(
-        &self,
-        tenant: &Tenant,
-        ids: Vec<Uuid>,
-    ) -> Result<Vec<(Uuid, Uuid)>, StoreError> {
-        let asked = Arc::new((tenant.clone(), ids));
-        self.read(tenant, move |on| {
-            let asked = asked.clone();
-            Box::pin(async move { dialect::around(on, &asked.0, &asked.1).await })
-        })
-        .await
-    }
-
-    async fn by_ids(
-        &self,
-        tenant: &Tenant,
-        ids: Vec<Uuid>,
-        now: Moment,
-    ) -> Result<Vec<Memory>, StoreError> {
-        let asked = Arc::new((self.owner(tenant), ids));
-        self.read(tenant, move |on| {
-            let asked = asked.clone();
-            Box::pin(async move { find::by_ids(on, &asked.0, asked.1.clone(), now).await })
-        })
-        .await
+    fn look<'a>(&'a self, tenant: &Tenant) -> Box<dyn Look + 'a> {
+        Box::new(Reading::new(self, self.owner(tenant)))
     }
 
     async fn of_subject(

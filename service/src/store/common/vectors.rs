@@ -72,20 +72,6 @@ impl Vectors for Backend {
         })
         .await
     }
-
-    async fn facts(
-        &self,
-        tenant: &Tenant,
-        filter: Filter,
-        ids: Vec<Uuid>,
-    ) -> Result<Vec<Candidate>, StoreError> {
-        let asked = Arc::new((tenant.clone(), filter, ids));
-        self.read(tenant, move |on| {
-            let asked = asked.clone();
-            Box::pin(async move { facts(on, &asked.0, &asked.1, asked.2.clone()).await })
-        })
-        .await
-    }
 }
 
 /// Compares counts: reads an index of the vectors, and of the memories nothing.
@@ -234,7 +220,7 @@ pub(super) fn row(memory: Uuid, model: &str) -> Vec<u8> {
     [memory.as_bytes(), model.as_bytes()].concat()
 }
 
-async fn facts(
+pub(super) async fn facts(
     on: &mut Connection,
     tenant: &Tenant,
     filter: &Filter,

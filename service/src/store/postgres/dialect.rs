@@ -1,14 +1,21 @@
 //! What only PostgreSQL says in this way.
 
+use std::sync::Arc;
+
+use sqlx::QueryBuilder;
 use uuid::Uuid;
 
+use super::reading::Reading;
 use crate::memory::Moment;
 use crate::store::rows::columns;
 use crate::store::written::{Compared, Written};
-use crate::store::{Candidate, Filter, StoreError};
+use crate::store::{Candidate, Filter, StoreError, Wanted};
 use crate::tenant::Tenant;
 
 pub(super) use sqlx::postgres::PgConnection as Connection;
+
+/// https://www.postgresql.org/docs/current/errcodes-appendix.html
+const UNDEFINED_TABLE: &str = "42P01";
 
 /// One memory, locked until the end of the transaction.
 pub(super) const LOCKED: &str = concat!(
@@ -160,24 +167,88 @@ impl From<CandidateRow> for Candidate {
 }
 
 pub(super) async fn with_terms(
-    on: &mut Connection,
-    _: &Tenant,
+    reading: &mut Reading<'_>,
     filter: &Filter,
-    terms: &[i32],
+    wanted: Wanted,
+    most: u32,
+) -> Result<Vec<Candidate>, StoreError> {
+    let asked = Arc::new((filter.clone(), wanted));
+    let at_once = asked.clone();
+    let found = reading
+        .ask(move |on| {
+            let asked = at_once.clone();
+            Box::pin(async move { searchable(on, &asked.0, &asked.1, most).await })
+        })
+        .await?;
+    if let Some(found) = found {
+        return Ok(found);
+    }
+    // A failed transaction answers nothing more.
+    reading.rest();
+    reading
+        .ask(move |on| {
+            let asked = asked.clone();
+            Box::pin(async move { by_function(on, &asked.0, &asked.1, most).await })
+        })
+        .await
+}
+
+/// Nothing on schema 11, which has no such view.
+async fn searchable(
+    on: &mut Connection,
+    filter: &Filter,
+    wanted: &Wanted,
+    most: u32,
+) -> Result<Option<Vec<Candidate>>, StoreError> {
+    // A text for each set of conditions: the plan of each is another one.
+    let mut query = QueryBuilder::new(
+        "SELECT id, terms, subject, importance, occurred_at, strength_at FROM searchable_memories \
+         WHERE terms && ",
+    );
+    query.push_bind(&wanted.terms);
+    query.push(" AND (expires_at IS NULL OR expires_at > ").push_bind(filter.now.0).push(")");
+    if !wanted.also.is_empty() {
+        query.push(" AND terms && ").push_bind(&wanted.also);
+    }
+    if let Some(subject) = &filter.subject {
+        query.push(" AND subject = ").push_bind(subject);
+    }
+    if let Some(tier) = filter.tier {
+        query.push(" AND tier = ").push_bind(tier.name());
+    }
+    query.push(" LIMIT ").push_bind(i64::from(most));
+    let unknown = |error: &sqlx::Error| {
+        error.as_database_error().is_some_and(|e| e.code().as_deref() == Some(UNDEFINED_TABLE))
+    };
+    match query.build_query_as::<CandidateRow>().fetch_all(on).await {
+        Ok(rows) => Ok(Some(rows.into_iter().map(Candidate::from).collect())),
+        Err(error) if unknown(&error) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Schema 11's way.
+async fn by_function(
+    on: &mut Connection,
+    filter: &Filter,
+    wanted: &Wanted,
     most: u32,
 ) -> Result<Vec<Candidate>, StoreError> {
     let rows: Vec<CandidateRow> = sqlx::query_as(
         "SELECT id, terms, subject, importance, occurred_at, strength_at \
          FROM memories_with_terms($1, $2, $3, $4, $5)",
     )
-    .bind(terms)
+    .bind(&wanted.terms)
     .bind(&filter.subject)
     .bind(filter.tier.map(|tier| tier.name()))
     .bind(filter.now.0)
     .bind(i64::from(most))
     .fetch_all(on)
     .await?;
-    Ok(rows.into_iter().map(Candidate::from).collect())
+    let also = |candidate: &Candidate| {
+        wanted.also.is_empty() || candidate.terms.iter().any(|term| wanted.also.contains(term))
+    };
+    Ok(rows.into_iter().map(Candidate::from).filter(also).collect())
 }
 
 pub(super) async fn with_grams(

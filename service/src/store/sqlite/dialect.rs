@@ -1,14 +1,16 @@
 //! What only SQLite says in this way.
 
 use std::fmt::Write;
+use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::reading::Reading;
 use crate::memory::Moment;
 use crate::search::Indexed;
 use crate::store::rows::columns;
 use crate::store::written::{Compared, Written};
-use crate::store::{Candidate, Filter, StoreError};
+use crate::store::{Candidate, Filter, StoreError, Wanted};
 use crate::tenant::Tenant;
 
 pub(super) use sqlx::SqliteConnection as Connection;
@@ -231,14 +233,30 @@ async fn matching(
 }
 
 pub(super) async fn with_terms(
-    on: &mut Connection,
-    tenant: &Tenant,
+    reading: &mut Reading<'_>,
     filter: &Filter,
-    terms: &[i32],
+    wanted: Wanted,
     most: u32,
 ) -> Result<Vec<Candidate>, StoreError> {
-    let words: Vec<String> = terms.iter().map(|term| format!("\"{term:08x}\"")).collect();
-    matching(on, candidates!("memory_terms"), words.join(" OR "), tenant, filter, most).await
+    let expression = match (any_of(&wanted.terms), any_of(&wanted.also)) {
+        (terms, also) if also.is_empty() => terms,
+        (terms, also) => format!("({terms}) AND ({also})"),
+    };
+    let asked = Arc::new((reading.owner().tenant(), filter.clone(), expression));
+    reading
+        .ask(move |on| {
+            let asked = asked.clone();
+            Box::pin(async move {
+                let (of, filter, expression) = &*asked;
+                matching(on, candidates!("memory_terms"), expression.clone(), of, filter, most)
+                    .await
+            })
+        })
+        .await
+}
+
+fn any_of(terms: &[i32]) -> String {
+    terms.iter().map(|term| format!("\"{term:08x}\"")).collect::<Vec<_>>().join(" OR ")
 }
 
 pub(super) async fn with_grams(

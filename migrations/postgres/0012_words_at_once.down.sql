@@ -1,0 +1,2 @@
+DROP VIEW searchable_memories;
+UPDATE schema_state SET version = 11;
