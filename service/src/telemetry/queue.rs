@@ -126,3 +126,49 @@ impl SpanProcessor for Queue {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use opentelemetry::trace::{Span as _, Tracer, TracerProvider};
+    use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
+    use tokio::sync::watch;
+
+    use super::*;
+
+    const MANY: u64 = 3 * WAITING as u64;
+
+    /// A receiver that takes nothing until it is let.
+    #[derive(Debug)]
+    struct Stuck {
+        takes: watch::Receiver<bool>,
+        taken: Arc<AtomicU64>,
+    }
+
+    impl SpanExporter for Stuck {
+        async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+            self.takes.clone().wait_for(|takes| *takes).await.expect("the test goes on");
+            self.taken.fetch_add(batch.len() as u64, Ordering::Relaxed);
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_receiver_that_takes_nothing_costs_spans_and_no_memory() {
+        let (takes, taken) = (watch::Sender::new(false), Arc::new(AtomicU64::new(0)));
+        let (handle, queue) = start(Stuck { takes: takes.subscribe(), taken: taken.clone() });
+        let spans = SdkTracerProvider::builder()
+            .with_sampler(Sampler::AlwaysOn)
+            .with_span_processor(queue)
+            .build();
+        let before = dropped().full;
+        for _ in 0..MANY {
+            spans.tracer("test").start("a request").end();
+        }
+        assert_eq!(dropped().full - before, MANY - WAITING as u64);
+        takes.send_replace(true);
+        handle.end().await;
+        assert_eq!(taken.load(Ordering::Relaxed), WAITING as u64, "what waits is sent at the end");
+    }
+}
