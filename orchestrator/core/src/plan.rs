@@ -107,6 +107,12 @@ impl Plan {
         Digest::of(self)
     }
 
+    /// Whether it leads from the same place to the same release. What has to be done to the user's own objects may differ: of
+    /// two plans one may have been made when the other was half carried out.
+    pub fn leads_as(&self, other: &Plan) -> bool {
+        self.base == other.base && self.release == other.release && self.rollout == other.rollout
+    }
+
     /// Whether there is nothing to do.
     pub fn is_noop(&self) -> bool {
         self.base.release.as_ref() == Some(&self.rollout.release)

@@ -122,11 +122,15 @@ impl Apply {
             || planning::from_files(&ctx.project, site, store, &self.selection, looking);
         let mut plan = from_files().await?;
         let command = format!("neuroca-deploy apply {}", site.environment);
-        let open = store
-            .unfinished()
-            .await
-            .map_err(|e| Failure::of_store(e, &site.environment))?
-            .filter(|open| open.plan.digest() != plan.digest());
+        let open = store.unfinished().await.map_err(|e| Failure::of_store(e, &site.environment))?;
+        // Interrupted after manifests were written, it finds less to do than it began with: it goes on with what it began.
+        let open = match open {
+            Some(open) if open.plan.leads_as(&plan) => {
+                plan = open.plan;
+                None
+            }
+            other => other,
+        };
         if self.supersede && open.is_some() {
             show(ctx, &plan);
             let question = "Turn the running rollout back, and carry out this plan?";

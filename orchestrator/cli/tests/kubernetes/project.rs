@@ -1,7 +1,4 @@
-//! A project on a real cluster, through the real binary: deployed, shifted, turned back, gone back from, destroyed.
-//!
-//! What a client of the gateway gets is what counts; the tool's own words are only asked for their shape.
-#![allow(clippy::print_stderr)] // what is left out is said
+//! A project of one component with an environment on the test cluster, and a client of its gateway.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -31,17 +28,17 @@ components:
 ";
 
 /// A project with an environment on the cluster.
-struct Project {
-    folder: tempfile::TempDir,
-    kubeconfig: PathBuf,
-    gateway: String,
-    namespace: String,
-    host: String,
+pub struct Project {
+    pub folder: tempfile::TempDir,
+    pub kubeconfig: PathBuf,
+    pub gateway: String,
+    pub namespace: String,
+    pub host: String,
 }
 
 impl Project {
     /// Nothing when there is no cluster to test with.
-    fn new(name: &str, rollout: &str) -> Option<Self> {
+    pub fn new(name: &str, rollout: &str) -> Option<Self> {
         let Some(kubeconfig) = std::env::var_os(CLUSTER) else {
             eprintln!("!!! LEFT OUT: {CLUSTER} names no kubeconfig of a cluster with pods");
             return None;
@@ -67,17 +64,17 @@ impl Project {
         Some(project)
     }
 
-    fn write(&self, name: &str, text: &str) {
+    pub fn write(&self, name: &str, text: &str) {
         let path = self.folder.path().join(name);
         std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
         std::fs::write(path, text).expect("written");
     }
 
-    fn state(&self) -> PathBuf {
+    pub fn state(&self) -> PathBuf {
         self.folder.path().join("state")
     }
 
-    fn command_in(&self, state: &Path, words: &[&str]) -> Command {
+    pub fn command_in(&self, state: &Path, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_neuroca-deploy"));
         command.env("KUBECONFIG", &self.kubeconfig);
         command.arg("--project").arg(self.folder.path()).arg("--state-dir").arg(state);
@@ -85,18 +82,18 @@ impl Project {
         command
     }
 
-    fn run(&self, code: i32, words: &[&str]) -> String {
+    pub fn run(&self, code: i32, words: &[&str]) -> String {
         let out = self.command_in(&self.state(), words).output().expect("it runs");
         told(&out, code, words)
     }
 
-    fn apply(&self, code: i32, sets: &[&str]) -> String {
+    pub fn apply(&self, code: i32, sets: &[&str]) -> String {
         let sets = sets.iter().flat_map(|set| ["--set", set]);
         let words: Vec<&str> = ["apply", "staging", "-y"].into_iter().chain(sets).collect();
         self.run(code, &words)
     }
 
-    fn kubectl(&self, words: &[&str]) -> String {
+    pub fn kubectl(&self, words: &[&str]) -> String {
         let mut command = Command::new("kubectl");
         command.arg("--kubeconfig").arg(&self.kubeconfig).args(["-n", &self.namespace]).args(words);
         let out = command.output().expect("kubectl runs");
@@ -105,7 +102,7 @@ impl Project {
     }
 
     /// Waits for a process that nobody sees to end the rollout.
-    fn until_ended(&self) {
+    pub fn until_ended(&self) {
         let words = ["--json", "rollout", "status", "staging"];
         for _ in 0..600 {
             let out = self.command_in(&self.state(), &words).output().expect("it runs");
@@ -119,7 +116,7 @@ impl Project {
     }
 
     /// What a client gets: the status, and which version answered.
-    fn ask(&self, headers: &str) -> (u16, String) {
+    pub fn ask(&self, headers: &str) -> (u16, String) {
         let ask = || -> std::io::Result<String> {
             let mut stream = TcpStream::connect(&self.gateway)?;
             stream.set_read_timeout(Some(Duration::from_secs(10)))?;
@@ -142,7 +139,7 @@ impl Project {
     }
 
     /// Asks all the time while `work` goes on; gives how often each version answered, and what failed.
-    fn under_load<T>(&self, work: impl FnOnce() -> T) -> (T, BTreeMap<String, u64>, Vec<u16>) {
+    pub fn under_load<T>(&self, work: impl FnOnce() -> T) -> (T, BTreeMap<String, u64>, Vec<u16>) {
         let over = AtomicBool::new(false);
         std::thread::scope(|scope| {
             let clients: Vec<_> = (0..4)
@@ -185,95 +182,9 @@ impl Drop for Project {
     }
 }
 
-fn told(out: &Output, code: i32, words: &[&str]) -> String {
+pub fn told(out: &Output, code: i32, words: &[&str]) -> String {
     let (stdout, stderr) =
         (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
     assert_eq!(out.status.code(), Some(code), "{words:?}\n{stdout}\n{stderr}");
     format!("{stdout}{stderr}")
-}
-
-#[test]
-fn blue_green_turned_back_rollback_and_destroy_without_a_failed_request() {
-    let Some(project) = Project::new("blue", "strategy: blue_green") else { return };
-    project.apply(0, &[]);
-    assert_eq!(project.ask(""), (200, "one".into()));
-    // Nothing is to be changed: 0, where 2 stands for changes.
-    project.run(0, &["plan", "staging", "--detailed-exitcode"]);
-
-    let two = "components.web.env.SPECIMEN_VERSION=two";
-    let (_, versions, failed) = project.under_load(|| project.apply(0, &[two]));
-    assert_eq!(failed, [0u16; 0], "{versions:?}");
-    assert!(versions.contains_key("one") && versions.contains_key("two"), "{versions:?}");
-    assert_eq!(project.ask(""), (200, "two".into()));
-
-    // It is never ready: it gets nothing, and what it says is told.
-    let bad = "components.web.kubernetes.image=cluster.test/nowhere:1";
-    let (text, versions, failed) = project
-        .under_load(|| project.apply(5, &[two, bad, "components.web.health.start_timeout=10s"]));
-    assert_eq!(
-        (failed, versions.keys().map(String::as_str).collect::<Vec<_>>()),
-        (vec![], vec!["two"])
-    );
-    assert!(text.contains("cluster.test/nowhere:1"), "{text}");
-    let crash =
-        ["components.web.env.SPECIMEN_ERRORS=none", "components.web.health.start_timeout=60s"];
-    let text = project.apply(5, &[two, crash[0], crash[1]]);
-    assert!(text.contains("exited with status"), "{text}");
-    assert_eq!(project.ask(""), (200, "two".into()));
-
-    // From another machine, without the project's files being changed.
-    let elsewhere = project.folder.path().join("elsewhere");
-    let words = ["--json", "history", "staging"];
-    let out = project.command_in(&elsewhere, &words).output().expect("it runs");
-    let history: Value = serde_json::from_str(&told(&out, 0, &words)).expect("JSON");
-    assert_eq!(history["entries"].as_array().map(Vec::len), Some(4));
-    let (_, _, failed) = project.under_load(|| {
-        let words = ["rollback", "staging", "-y"];
-        let out = project.command_in(&elsewhere, &words).output().expect("it runs");
-        told(&out, 0, &words)
-    });
-    assert_eq!(failed, [0u16; 0]);
-    assert_eq!(project.ask(""), (200, "one".into()));
-    let status = project.run(0, &["status", "staging"]);
-    assert!(status.contains("2/2") && status.contains("100%"), "{status}");
-    let logs = project.run(0, &["logs", "staging", "web"]);
-    assert!(logs.contains("web-"), "{logs}");
-
-    // What is somebody else's stays.
-    project.kubectl(&["create", "configmap", "theirs"]);
-    project.run(0, &["destroy", "staging", "-y"]);
-    assert_eq!(project.kubectl(&["get", "deployments,services,httproutes", "-o", "name"]), "");
-    project.run(0, &["destroy", "staging", "-y", "--purge"]);
-    assert_eq!(project.kubectl(&["get", "secrets,leases", "-o", "name"]), "");
-    assert!(project.kubectl(&["get", "configmaps", "-o", "name"]).contains("configmap/theirs"));
-}
-
-#[test]
-fn a_canary_gets_the_share_that_its_step_says_and_an_abort_takes_it_back() {
-    let steps = "strategy: canary, steps: [{weight: 20, gate: true, analysis: false}]";
-    let Some(project) = Project::new("canary", steps) else { return };
-    project.apply(0, &[]);
-    let two = "components.web.env.SPECIMEN_VERSION=two";
-    // Nobody is there to promote: it stops at the gate, with the split in force.
-    project.apply(8, &[two]);
-    let (_, versions, failed) = project.under_load(|| std::thread::sleep(Duration::from_secs(5)));
-    assert_eq!(failed, [0u16; 0]);
-    let (one, two_) = (versions["one"] as f64, versions["two"] as f64);
-    let share = two_ / (one + two_);
-    assert!((0.12..0.28).contains(&share), "{versions:?}");
-    assert_eq!(project.ask("x-neuroca-preview: 1\r\n"), (200, "two".into()));
-
-    let (_, _, failed) = project.under_load(|| project.run(0, &["rollout", "abort", "staging"]));
-    assert_eq!(failed, [0u16; 0]);
-    let (_, versions, _) = project.under_load(|| std::thread::sleep(Duration::from_secs(1)));
-    assert_eq!(versions.keys().collect::<Vec<_>>(), ["one"]);
-
-    project.apply(8, &[two]);
-    let (_, _, failed) = project.under_load(|| {
-        project.run(0, &["rollout", "promote", "staging"]);
-        project.until_ended();
-    });
-    assert_eq!(failed, [0u16; 0]);
-    assert_eq!(project.ask(""), (200, "two".into()));
-    project.run(0, &["destroy", "staging", "-y", "--purge"]);
 }
