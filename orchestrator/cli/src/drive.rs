@@ -129,15 +129,15 @@ async fn metrics(
     store: &dyn StateStore,
     task: &Task<'_>,
 ) -> Result<Box<dyn Metrics>> {
-    let of = |plan: &Plan| site.metrics(&ctx.project, &plan.rollout.analysis);
+    let of = async |plan: &Plan| site.metrics(&ctx.project, &plan.rollout.analysis).await;
     let open = match task {
-        Task::Apply(plan) => return of(plan),
+        Task::Apply(plan) => return of(plan).await,
         Task::Resume => store.unfinished().await,
     };
     match open.map_err(|e| Failure::of_store(e, &site.environment))? {
-        Some(open) => of(&open.plan),
+        Some(open) => of(&open.plan).await,
         // The engine says that there is nothing to go on with.
-        None => site.metrics(&ctx.project, &Analysis::default()),
+        None => site.metrics(&ctx.project, &Analysis::default()).await,
     }
 }
 

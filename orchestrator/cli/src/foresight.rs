@@ -22,7 +22,7 @@ pub async fn foresight(ctx: &Context, site: &Site, plan: &Plan) -> Vec<String> {
         Some(Compared { canary: compared.stable?, stable: None, component: compared.component })
     });
     let in_force: Vec<Compared> = in_force.collect();
-    let Ok(metrics) = site.metrics(&ctx.project, &spec.analysis) else { return Vec::new() };
+    let Ok(metrics) = site.metrics(&ctx.project, &spec.analysis).await else { return Vec::new() };
     let Ok(windows) = metrics.windows(&in_force, when::now_ms() - LOOK_BACK_MS).await else {
         return Vec::new();
     };

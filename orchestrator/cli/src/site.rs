@@ -115,7 +115,7 @@ pub trait Adapter {
     fn target(&self, project: &Project) -> Result<Box<dyn Target>>;
 
     /// Where the counts come from that a judge is fed.
-    fn metrics(&self, project: &Project, analysis: &Analysis) -> Result<Box<dyn Metrics>>;
+    async fn metrics(&self, project: &Project, analysis: &Analysis) -> Result<Box<dyn Metrics>>;
 
     /// What is there now; starts nothing.
     async fn observe(&self, project: &Project) -> Result<Observed>;

@@ -11,6 +11,7 @@ mod latency;
 mod policy;
 mod proportion;
 pub mod recorded;
+pub mod scraped;
 pub mod slots;
 mod tally;
 #[cfg(test)]
@@ -24,7 +25,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use self::component::Component;
 pub use evidence::{ComponentEvidence, Evidence, MetricEvidence, Quantiles, SideEvidence};
 pub use latency::known_after_us;
-pub use policy::{Analysis, Errors, Latency, OnInconclusive, Prometheus, RatioQueries};
+pub use policy::{Analysis, Errors, Latency, OnInconclusive, Prometheus, RatioQueries, Scrape};
 pub(crate) use proportion::{BETTER, STAKES, WITHIN, WORSE};
 pub use verdict::{Acceptance, Alarm, Lack, Lacking, Metric, Verdict};
 use wealth::Schedule;

@@ -24,7 +24,7 @@ mod watch;
 mod write;
 
 pub use access::{AccessError, Cluster};
-pub use metrics::Uncounted;
+pub use metrics::{PodCounts, Uncounted};
 pub use names::Names;
 pub use store::KubernetesStore;
 pub use target::KubernetesTarget;

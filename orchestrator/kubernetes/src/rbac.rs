@@ -9,7 +9,7 @@ use neuroca_deploy_core::manifests::Place;
 use serde_json::{Value, json};
 
 use crate::names::{EPOCH, MANAGER, Names, STATE};
-use crate::rights::{NEEDED, PURGING};
+use crate::rights::{NEEDED, PURGING, SCRAPING};
 
 /// What is done to objects of the user's own.
 const OWN: [&str; 6] = ["get", "list", "watch", "create", "patch", "delete"];
@@ -31,12 +31,13 @@ pub fn cluster_part(names: &Names, places: &BTreeSet<Place>) -> Vec<Value> {
     objects
 }
 
-/// The account, and what it may do in the namespace.
-pub fn namespace_part(names: &Names, places: &BTreeSet<Place>) -> Vec<Value> {
+/// The account, and what it may do in the namespace; with `scrapes`, to ask pods for their counts too.
+pub fn namespace_part(names: &Names, places: &BTreeSet<Place>, scrapes: bool) -> Vec<Value> {
     let own = places.iter().filter(|place| place.namespace.as_ref() == Some(&names.namespace));
     let mut rules: Vec<Value> = NEEDED
         .iter()
         .chain(PURGING)
+        .chain(if scrapes { SCRAPING } else { &[] })
         .map(|(group, resource, verbs)| rule(group, resource, verbs))
         .collect();
     rules.extend(own_rules(&own.collect::<Vec<_>>()));
@@ -186,7 +187,7 @@ mod tests {
                 None,
             ),
         ]);
-        let objects = namespace_part(&names(), &places);
+        let objects = namespace_part(&names(), &places, false);
         let rules = objects[1]["rules"].as_array().expect("rules");
         let has = |group: &str, resource: &str, verb: &str| {
             rules.iter().any(|rule| {
@@ -197,6 +198,7 @@ mod tests {
             })
         };
         assert!(has("batch", "cronjobs", "patch") && has("", "secrets", "create"));
+        assert!(!has("", "pods/proxy", "get"), "nobody counts by the pods");
         assert!(
             !has("apiextensions.k8s.io", "customresourcedefinitions", "create"),
             "the cluster's part has it"

@@ -38,10 +38,25 @@ pub(crate) const PURGING: &[(&str, &str, &[&str])] = &[
     ("coordination.k8s.io", "leases", &["list", "delete"]),
 ];
 
+/// What counting requests by the pods' own counters does beyond that.
+pub(crate) const SCRAPING: &[(&str, &str, &[&str])] = &[("", "pods/proxy", &["get"])];
+
 /// What this user may not do and would have to, as "create leases", sorted as rights are asked for.
 pub async fn missing(cluster: &Cluster) -> Result<Vec<String>, AccessError> {
+    missing_of(cluster, NEEDED).await
+}
+
+/// What this user may not do and would have to, to count requests by the pods' own counters.
+pub async fn missing_to_scrape(cluster: &Cluster) -> Result<Vec<String>, AccessError> {
+    missing_of(cluster, SCRAPING).await
+}
+
+async fn missing_of(
+    cluster: &Cluster,
+    needed: &[(&'static str, &'static str, &'static [&'static str])],
+) -> Result<Vec<String>, AccessError> {
     let client = cluster.client().await?;
-    let asked = NEEDED.iter().flat_map(|(group, resource, verbs)| {
+    let asked = needed.iter().flat_map(|(group, resource, verbs)| {
         verbs.iter().map(move |verb| (*group, *resource, *verb))
     });
     let answers = asked.map(|(group, resource, verb)| {

@@ -6,6 +6,6 @@ mod revision;
 mod route;
 
 pub use job::{JobEnd, end_of};
-pub use pod::{is_going, waits_for_probe};
+pub use pod::{is_going, is_running, waits_for_probe};
 pub use revision::{View, revisions};
 pub use route::{Standing, standing};

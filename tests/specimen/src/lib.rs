@@ -3,6 +3,7 @@
 //! Knows nothing of who deploys or judges it.
 
 mod behaviour;
+mod counts;
 mod serve;
 
 pub use behaviour::{Answer, Behaviour, Faults, Settings};

@@ -24,6 +24,9 @@ struct Arguments {
     /// Paths that begin so are probes: answered at once, never by a fault
     #[arg(long, env = "SPECIMEN_HEALTH", default_value = "/health")]
     health: String,
+    /// What the names of its counters begin with, told at /metrics
+    #[arg(long, env = "SPECIMEN_METRICS", default_value = "specimen")]
+    metrics: String,
     /// The value of the header x-nca-revision, by which clients know who answered
     #[arg(long, env = "SPECIMEN_VERSION", default_value = "1")]
     version_name: HeaderValue,
@@ -123,8 +126,11 @@ async fn run(arguments: &Arguments) -> Result<(), String> {
     let _ = writeln!(std::io::stderr(), "specimen: listening on port {}", arguments.port);
     let mut terminate = signal(SignalKind::terminate())
         .map_err(|error| format!("cannot handle SIGTERM: {error}"))?;
-    let identity =
-        Identity { version: arguments.version_name.clone(), health: arguments.health.clone() };
+    let identity = Identity {
+        version: arguments.version_name.clone(),
+        health: arguments.health.clone(),
+        metrics: arguments.metrics.clone(),
+    };
     let shutdown = async {
         terminate.recv().await;
     };

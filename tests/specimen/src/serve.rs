@@ -18,6 +18,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 use crate::behaviour::{Answer, Behaviour};
+use crate::counts::Counts;
 
 /// What is still in flight after so long is dropped, a request that hangs for one.
 const FLIGHT_LIMIT: Duration = Duration::from_secs(25);
@@ -31,6 +32,8 @@ pub struct Identity {
     pub version: HeaderValue,
     /// Paths that begin so are probes.
     pub health: String,
+    /// What the names of counters begin with.
+    pub metrics: String,
 }
 
 struct Specimen {
@@ -39,7 +42,11 @@ struct Specimen {
     next: AtomicU64,
     first: OnceLock<Instant>,
     came: Notify,
+    counts: Counts,
 }
+
+/// Where the counts are told.
+const METRICS: &str = "/metrics";
 
 /// Serves until `shutdown`. A crash ends the process from in here.
 pub async fn serve(
@@ -54,6 +61,7 @@ pub async fn serve(
         next: AtomicU64::new(0),
         first: OnceLock::new(),
         came: Notify::new(),
+        counts: Counts::default(),
     });
     if let Some(after) = specimen.behaviour.crash() {
         let specimen = specimen.clone();
@@ -104,6 +112,12 @@ async fn answer(
     if request.uri().path().starts_with(&specimen.identity.health) {
         return Ok(specimen.response(StatusCode::OK));
     }
+    if request.uri().path() == METRICS {
+        return Ok(Response::new(Full::new(Bytes::from(
+            specimen.counts.told(&specimen.identity.metrics),
+        ))));
+    }
+    let came = Instant::now();
     let first = *specimen.first.get_or_init(|| {
         specimen.came.notify_one();
         Instant::now()
@@ -117,6 +131,7 @@ async fn answer(
     if !after.is_zero() {
         tokio::time::sleep(after).await;
     }
+    specimen.counts.answered(status, came.elapsed());
     Ok(specimen.response(status))
 }
 

@@ -52,7 +52,8 @@ impl Rbac {
             };
             let resolved = ctx.project.resolve(&self.environment, &[])?;
             let own = manifests(&ctx.project, &site, &resolved)?;
-            let (cluster, namespace) = on.allowed(own).await?;
+            let (cluster, namespace) =
+                on.allowed(own, resolved.environment.rollout.analysis.scrape.is_some()).await?;
             let mut objects = Vec::new();
             if self.part != Some(Part::Namespace) {
                 objects.extend(cluster);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use neuroca_deploy_core::config::model::{Component, Kubernetes};
 use neuroca_deploy_core::digest::Digest;
-use neuroca_deploy_core::judge::Analysis;
+use neuroca_deploy_core::judge::{Analysis, Scrape};
 use neuroca_deploy_core::manifests::{Manifest, ManifestPlan, Read};
 use neuroca_deploy_core::observed::Observed;
 use neuroca_deploy_core::release::ReleaseId;
@@ -15,8 +15,8 @@ use neuroca_deploy_engine::ports::{Metrics, Secrets, StateStore, StoreError, Tar
 use neuroca_deploy_kubernetes::manifests::{Asked, Unplanned};
 use neuroca_deploy_kubernetes::secrets::{SecretSource, has_version};
 use neuroca_deploy_kubernetes::{
-    AccessError, Cluster, KubernetesStore, KubernetesTarget, Names, Uncounted, clean, manifests,
-    rbac, rights,
+    AccessError, Cluster, KubernetesStore, KubernetesTarget, Names, PodCounts, Uncounted, clean,
+    manifests, rbac, rights,
 };
 use neuroca_deploy_prometheus::PrometheusMetrics;
 use serde_json::Value;
@@ -83,11 +83,15 @@ impl KubernetesSite {
     }
 
     /// What has to be allowed: by an administrator once, and in the namespace every day.
-    pub async fn allowed(&self, manifests: Vec<Read>) -> Result<(Vec<Value>, Vec<Value>)> {
+    pub async fn allowed(
+        &self,
+        manifests: Vec<Read>,
+        scrapes: bool,
+    ) -> Result<(Vec<Value>, Vec<Value>)> {
         let places = manifests::places(&self.cluster, manifests).await;
         let places = places.map_err(|why| self.unplanned(why))?;
         let names = &self.cluster.names;
-        Ok((rbac::cluster_part(names, &places), rbac::namespace_part(names, &places)))
+        Ok((rbac::cluster_part(names, &places), rbac::namespace_part(names, &places, scrapes)))
     }
 
     fn unplanned(&self, why: Unplanned) -> Failure {
@@ -107,6 +111,23 @@ impl KubernetesSite {
 
     fn of_store(&self, error: StoreError) -> Failure {
         Failure::of_store(error, &self.place.environment)
+    }
+
+    /// The pods' own counters, if this user may ask for them.
+    async fn pod_counts(&self, scrape: &Scrape) -> Result<Box<dyn Metrics>> {
+        let missing = rights::missing_to_scrape(&self.cluster).await;
+        let missing = missing.map_err(|e| self.refused(&e))?;
+        if !missing.is_empty() {
+            let namespace = &self.cluster.names.namespace;
+            return Err(Failure::failed(format!(
+                "the cluster does not allow this user to {} in the namespace {namespace}: nobody would count requests",
+                missing.join(", ")
+            ))
+            .hint(format!("have it allowed: neuroca-deploy rbac {}", self.place.environment)));
+        }
+        let counts = PodCounts::new(self.cluster.clone(), scrape);
+        let counts = counts.map_err(|e| Failure::split(Exit::Usage, "metrics", &e.to_string()))?;
+        Ok(Box::new(counts))
     }
 
     fn new_target(&self, project: &Project) -> KubernetesTarget {
@@ -218,7 +239,10 @@ impl Adapter for KubernetesSite {
         Ok(Box::new(self.new_target(project)))
     }
 
-    fn metrics(&self, project: &Project, analysis: &Analysis) -> Result<Box<dyn Metrics>> {
+    async fn metrics(&self, project: &Project, analysis: &Analysis) -> Result<Box<dyn Metrics>> {
+        if let Some(scrape) = &analysis.scrape {
+            return self.pod_counts(scrape).await;
+        }
         let Some(prometheus) = &analysis.prometheus else { return Ok(Box::new(Uncounted)) };
         let metrics = PrometheusMetrics::new(prometheus, &project.dir)
             .map_err(|e| Failure::split(Exit::Usage, "metrics", &e.to_string()))?;

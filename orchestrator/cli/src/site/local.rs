@@ -225,7 +225,7 @@ impl Adapter for LocalSite {
         Ok(Box::new(self.local(project)?))
     }
 
-    fn metrics(&self, project: &Project, analysis: &Analysis) -> Result<Box<dyn Metrics>> {
+    async fn metrics(&self, project: &Project, analysis: &Analysis) -> Result<Box<dyn Metrics>> {
         let Some(prometheus) = &analysis.prometheus else {
             return Ok(Box::new(LocalMetrics::new(&self.state()?, analysis.interval.0)));
         };

@@ -31,6 +31,13 @@ pub(super) fn check(
     }
     rules.edge(&environment.edge);
     rules.rollout(&environment.rollout);
+    if environment.target == TargetKind::Local && environment.rollout.analysis.scrape.is_some() {
+        rules.say_key(
+            &["rollout", "analysis", "scrape"],
+            "`rollout.analysis.scrape` asks the pods of a cluster",
+            "on one machine the edge counts every request; leave it out",
+        );
+    }
     // A cluster may be given nothing but manifests.
     if environment.components.is_empty() && environment.target == TargetKind::Local {
         rules.say(

@@ -78,8 +78,7 @@ impl Latency {
             tolerance: analysis.latency.tolerance.value().max(1.0),
             odds: odds((1.0, &WORSE), (analysis.latency.not_worse.value().max(1e-3), &BETTER)),
             ln_most,
-            // A metrics server counts a request when it ends, whatever the bound.
-            lagged: analysis.prometheus.is_none(),
+            lagged: !analysis.counts_at_the_end(),
             cash: 0.0,
             pairs: Vec::new(),
             totals: Totals::default(),

@@ -45,6 +45,9 @@ pub struct Analysis {
     pub on_inconclusive: OnInconclusive,
     /// Where counts come from instead of the edge's own counters.
     pub prometheus: Option<Prometheus>,
+    /// On a cluster: counters that the pods themselves tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scrape: Option<Scrape>,
 }
 
 impl Default for Analysis {
@@ -61,6 +64,7 @@ impl Default for Analysis {
             decide_within: Millis(900_000),
             on_inconclusive: OnInconclusive::default(),
             prometheus: None,
+            scrape: None,
         }
     }
 }
@@ -146,6 +150,34 @@ pub struct Prometheus {
     pub ratios: BTreeMap<String, RatioQueries>,
 }
 
+/// Counters that the component's pods tell in Prometheus' text format, fetched by way of the API server: nothing has to be
+/// installed. A selector is a name and matchers, as in `my_requests_total{status=~"5.."}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Scrape {
+    /// Where on the component's port they are told.
+    #[serde(default = "metrics_path")]
+    pub path: String,
+    /// Time between two looks; the length of a window.
+    #[serde(default = "pods_interval")]
+    pub interval: Millis,
+    /// Selector: requests, probes left out.
+    pub requests: String,
+    /// Selector: those of them that failed.
+    pub errors: String,
+    /// Selector: their latency buckets by `le`, in seconds; latency is not judged when absent.
+    #[serde(default)]
+    pub latency: Option<String>,
+}
+
+fn metrics_path() -> String {
+    "/metrics".into()
+}
+
+fn pods_interval() -> Millis {
+    Millis(2_000)
+}
+
 fn scrape_interval() -> Millis {
     Millis(15_000)
 }
@@ -170,6 +202,18 @@ impl Analysis {
     pub fn judges_latency(&self) -> bool {
         self.latency.judged
             && self.prometheus.as_ref().is_none_or(|source| source.latency.is_some())
+            && self.scrape.as_ref().is_none_or(|source| source.latency.is_some())
+    }
+
+    /// The length of a window: the edge's, or that of another source of counts.
+    pub fn window(&self) -> Millis {
+        let scraped = self.scrape.as_ref().map(|source| source.interval);
+        self.prometheus.as_ref().map(|source| source.interval).or(scraped).unwrap_or(self.interval)
+    }
+
+    /// Whether requests are counted when they end, whatever their latency; the edge knows of those under way.
+    pub fn counts_at_the_end(&self) -> bool {
+        self.prometheus.is_some() || self.scrape.is_some()
     }
 
     /// What the evidence against one metric of one of so many components has to reach for an alarm. `alpha` is

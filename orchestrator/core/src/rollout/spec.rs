@@ -179,8 +179,7 @@ impl Spec {
 
     /// The length of a window, in milliseconds: that of the edge, or of another source of counts.
     pub fn window_ms(&self) -> u64 {
-        let analysis = &self.analysis;
-        analysis.prometheus.as_ref().map_or(analysis.interval, |source| source.interval).0
+        self.analysis.window().0
     }
 
     /// Whether the judge has a say before step `n` is left.

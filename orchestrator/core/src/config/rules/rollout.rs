@@ -3,7 +3,8 @@
 use super::Rules;
 use crate::config::model::{RolloutPolicy, Step, Strategy};
 use crate::config::units::Millis;
-use crate::judge::Prometheus;
+use crate::judge::scraped::Selector;
+use crate::judge::{Prometheus, Scrape};
 
 impl Rules<'_> {
     pub(super) fn rollout(&mut self, rollout: &RolloutPolicy) {
@@ -30,6 +31,13 @@ impl Rules<'_> {
         }
         if let Some(prometheus) = &rollout.analysis.prometheus {
             self.prometheus(prometheus);
+        }
+        if let Some(scrape) = &rollout.analysis.scrape {
+            self.scrape(scrape);
+            if rollout.analysis.prometheus.is_some() {
+                let message = "requests are counted by `prometheus` or by `scrape`, not by both";
+                self.say_key(&["rollout", "analysis", "scrape"], message, "leave one of them out");
+            }
         }
         let mut before: Option<&Step> = None;
         for (index, step) in rollout.steps.iter().enumerate() {
@@ -80,6 +88,26 @@ impl Rules<'_> {
                 let hint = "select by it, as in `my_requests_total{revision=\"{{revision}}\"}`";
                 self.say(&path, &message, hint);
             }
+        }
+    }
+
+    fn scrape(&mut self, scrape: &Scrape) {
+        let at = |name| ["rollout", "analysis", "scrape", name];
+        if scrape.interval.0 == 0 {
+            let message = "`rollout.analysis.scrape.interval` must not be 0";
+            self.say(&at("interval"), message, "the pods are asked again after it; `2s`");
+        }
+        if !scrape.path.starts_with('/') {
+            let message = format!("`rollout.analysis.scrape.path` is no path: `{}`", scrape.path);
+            self.say(&at("path"), &message, "`/metrics`");
+        }
+        let selectors = [("requests", Some(&scrape.requests)), ("errors", Some(&scrape.errors))];
+        for (name, selector) in selectors.into_iter().chain([("latency", scrape.latency.as_ref())])
+        {
+            let Some(Err(why)) = selector.map(|text| Selector::parse(text)) else { continue };
+            let message = format!("`rollout.analysis.scrape.{name}` selects nothing: {why}");
+            let hint = "a name and matchers, as in `my_requests_total{status=~\"5..\"}`";
+            self.say(&at(name), &message, hint);
         }
     }
 

@@ -64,3 +64,25 @@ fn counts_from_prometheus_without_a_query_are_refused() {
         told.iter().map(|text| errors(&[text]).to_string()).collect::<Vec<_>>().join("\n---\n")
     );
 }
+
+#[test]
+fn counts_of_pods_are_for_a_cluster_and_by_selectors() {
+    let source = |lines: &str| rollout(&format!("  analysis:\n    scrape:\n{lines}"));
+    let good = "      requests: n_total\n      errors: 'n_total{status=~\"5..\"}'\n";
+    let told = errors(&[&source(good)]).to_string();
+    assert!(told.contains("asks the pods of a cluster"), "{told}");
+    let told = errors(&[&source(
+        "      path: metrics\n      requests: rate(n[1m])\n      errors: 'n{'\n",
+    )]);
+    let told = told.to_string();
+    for part in
+        ["scrape.path", "scrape.requests` selects nothing", "scrape.errors", "a name and matchers"]
+    {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    let both = format!(
+        "{good}    prometheus: {{url: 'http://p', requests: 'n{{r=\"{{{{revision}}}}\"}}', errors: 'e{{r=\"{{{{revision}}}}\"}}'}}\n"
+    );
+    let told = errors(&[&source(&both)]).to_string();
+    assert!(told.contains("not by both"), "{told}");
+}
