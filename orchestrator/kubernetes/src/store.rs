@@ -23,6 +23,8 @@ pub struct KubernetesStore {
     known: Mutex<Option<Read>>,
     /// The lease as this process wrote it last.
     lease: Mutex<Option<Lease>>,
+    /// The lease as it was seen first in its present version: whoever waits for a rollout to end has watched its lock.
+    watched: Mutex<Option<lock::Watched>>,
     /// Packed values that were read, by name: they never change.
     read: Mutex<std::collections::BTreeMap<String, Arc<Vec<u8>>>>,
     intents: Mutex<intents::Looked>,
@@ -35,6 +37,7 @@ impl KubernetesStore {
             cluster,
             known: Mutex::default(),
             lease: Mutex::default(),
+            watched: Mutex::default(),
             read: Mutex::default(),
             intents: Mutex::default(),
         }

@@ -16,7 +16,7 @@ from pathlib import Path
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from pods import Client, OnPods, Pods, sets  # noqa: E402
-from harness import finish, release, say  # noqa: E402
+from harness import finish, release, say, until  # noqa: E402
 
 STEPS = [{"weight": 10, "pause": "6s"}, {"weight": 50, "pause": "6s"}]
 SHARE = "neuroca-deploy/revision"
@@ -156,7 +156,16 @@ def main():
         on.ok("destroy", "staging", "-y")
         on.ok("destroy", "staging", "-y", "--purge")
         kinds = "deployments,services,httproutes,secrets,leases,jobs,persistentvolumeclaims"
-        left = pods.kubectl("-n", on.namespace, "get", kinds, "-l", "app.kubernetes.io/managed-by=neuroca-deploy", "-o", "name")
+
+        def what_is_left():
+            return pods.kubectl("-n", on.namespace, "get", kinds, "-l", "app.kubernetes.io/managed-by=neuroca-deploy", "-o", "name")
+
+        # A claim goes once the pods have ended that use it.
+        try:
+            until("the end of all objects", lambda: not what_is_left().strip(), 60)
+        except TimeoutError:
+            say("left:", what_is_left())
+        left = what_is_left()
         checks["nothing is left"] = left.strip() == ""
     checks["no request failed but those of the bad build"] = not failed
     finish(

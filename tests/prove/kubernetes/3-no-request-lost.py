@@ -47,7 +47,7 @@ class Events:
     def at_gate(self, step):
         def there():
             seen = self.on.rollout()
-            return seen["running"] and seen["state"]["phase"] == {"holding": step}
+            return seen["running"] and seen["phase"] == {"holding": step}
 
         until(f"step {step}", there, 120)
 

@@ -27,7 +27,7 @@ PLACES = ["starting", "step 0", "step 1", "step 2", "step 3", "paused", "watchin
 
 def phase(on):
     seen = on.rollout()
-    return seen.get("state", {}).get("phase") if seen["running"] else None
+    return seen["phase"] if seen["running"] else None
 
 
 def reach(on, place, version):

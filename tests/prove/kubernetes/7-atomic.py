@@ -78,8 +78,11 @@ def content(on, revision):
 
 
 def in_force(on):
+    """The revision that serves, and its release."""
     shares = on.status()["observed"]["traffic"]["shares"]["web"]
-    return next(share["revision"] for share in shares if share["weight"] == 100)
+    history = json.loads(on.ok("--json", "history", "staging").stdout)["entries"]
+    current = next(entry["release"] for entry in history if entry["current"])
+    return next(share["revision"] for share in shares if share["weight"] == 100), current
 
 
 def main():
@@ -90,23 +93,24 @@ def main():
     with Pods("f7", bin_dir) as pods, OnPods(
         pods, bin_dir / "neuroca-deploy", "atomic", {"strategy": "blue_green"}, {"drain": "1s"}, files=files
     ) as on:
-        # Whatever an earlier try of this figure has done counts; it began with a namespace of its own.
+        # What an earlier try of this figure has done counts; it had a namespace of its own, and this one begins with the first.
         if notes.exists():
             rounds = json.loads(notes.read_text())
+            rounds = rounds[: len(rounds) // 2 * 2]
         watched = Watched(on)
         try:
             on.ok("apply", "staging", "-y", *settings("a"))
-            first = in_force(on)
+            first, one = in_force(on)
             before = content(on, first)
             on.ok("apply", "staging", "-y", *settings("b"))
-            second = in_force(on)
+            second, two = in_force(on)
             made_of = {first: content(on, first), second: content(on, second)}
             with Client(on, threads=1, pause=0.01) as client:
-                # `rollback` goes to the release before, so that each one is there and back in turn.
+                # To the other one each time.
                 while len(rounds) < ROUNDS:
-                    to = first if in_force(on) == second else second
-                    on.ok("rollback", "staging", "-y")
-                    now = in_force(on)
+                    to, release_of_it = (first, one) if len(rounds) % 2 == 0 else (second, two)
+                    on.ok("rollback", "staging", "-y", "--to", release_of_it)
+                    now = in_force(on)[0]
                     same = content(on, now) == made_of[now]
                     rounds.append(same and now == to)
                     notes.write_text(json.dumps(rounds))

@@ -20,7 +20,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(250);
 const PROCESS: &str = "neuroca-deploy/process";
 
 /// A lease as it was when it was first seen so.
-struct Watched {
+pub(super) struct Watched {
     version: String,
     since: Instant,
 }
@@ -43,10 +43,9 @@ impl KubernetesStore {
         wait: Duration,
     ) -> Result<Epoch, StoreError> {
         let began = Instant::now();
-        let mut watched: Option<Watched> = None;
         loop {
             let found = self.lease().await?;
-            let seen = found.as_ref().map_or_else(Seen::default, |lease| look(lease, &mut watched));
+            let seen = found.as_ref().map_or_else(Seen::default, |lease| self.seen(lease));
             let patience = match judge(&seen) {
                 Verdict::Free => match self.put_lease(found, Some(holder)).await {
                     Ok(epoch) => return self.claim(epoch).await,
@@ -180,12 +179,15 @@ impl KubernetesStore {
 
     pub(super) async fn lock_holder(&self) -> Result<Option<String>, StoreError> {
         let Some(lease) = self.lease().await? else { return Ok(None) };
-        let seen = look(&lease, &mut None);
-        Ok(match judge(&seen) {
+        Ok(match judge(&self.seen(&lease)) {
             Verdict::Held(holder) => Some(holder),
             // It is for whoever wants the lock to make sure.
             Verdict::Free | Verdict::Doubtful(_) => None,
         })
+    }
+
+    fn seen(&self, lease: &Lease) -> Seen {
+        look(lease, &mut self.watched.lock().expect("not poisoned"))
     }
 
     /// Whether the lock is still this holder's, as the cluster has it now.
