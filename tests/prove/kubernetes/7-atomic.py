@@ -12,6 +12,7 @@ ROUNDS bounds the run (default: 100 rollbacks).
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -41,28 +42,23 @@ class Watched:
     def __init__(self, on):
         self.child = subprocess.Popen(
             [TOOL, "kubectl", "sealed", "-n", on.namespace, "get", "pods", "--watch", "--output-watch-events", "-o", "json"],
-            env=on.pods.environ, stdout=subprocess.PIPE, text=True,
+            env=on.pods.environ, stdout=subprocess.PIPE, text=True, start_new_session=True,
         )  # fmt: skip
         self.pods, self.versions = {}, 0
         self.thread = threading.Thread(target=self.read, daemon=True)
         self.thread.start()
 
     def read(self):
-        decoder, text = json.JSONDecoder(), ""
         for line in self.child.stdout:
-            text += line
-            # An event ends with a brace of its own at the beginning of a line.
-            if line.rstrip() != "}":
-                continue
-            event, _ = decoder.raw_decode(text)
-            text = ""
+            event = json.loads(line)
             self.versions += 1
             spec = event["object"]["spec"]["containers"][0]
             sources = [list(source.values())[0]["name"] for source in spec["envFrom"]]
             self.pods.setdefault(event["object"]["metadata"]["name"], set()).add((tuple(spec["command"]), *sources))
 
     def end(self):
-        self.child.terminate()
+        # The shell that has started `kubectl`, and `kubectl` itself.
+        os.killpg(self.child.pid, signal.SIGTERM)
         self.child.wait()
         self.thread.join(timeout=10)
 
