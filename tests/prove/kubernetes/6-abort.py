@@ -3,7 +3,7 @@
 client of the gateway is answered by the new release any more; and `rollback` after a release that is in force, while the
 old one is warm.
 
-ROUNDS bounds the run (default: 40, every second one a rollback while warm).
+ROUNDS bounds the run (default: 14: an abort at each place, and as many rollbacks while warm).
 """
 
 import json
@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from pods import Client, OnPods, Pods, sets  # noqa: E402
 from harness import finish, percentile, release, say, scratch, until  # noqa: E402
 
-ROUNDS = int(os.environ.get("ROUNDS", "40"))
+ROUNDS = int(os.environ.get("ROUNDS", "14"))
 WEIGHTS = [5, 25, 50, 75]
 GATES = [{"weight": weight, "gate": True, "analysis": False} for weight in WEIGHTS]
 # Where the rollout is, in turn: starting its pods; at each step, with a process that nobody sees at its gate; paused; with
