@@ -157,8 +157,10 @@ impl Project {
                     })
                 })
                 .collect();
+            // Also when the work fails: the scope waits for the clients.
+            let ends = Ends(&over);
             let value = work();
-            over.store(true, Ordering::Relaxed);
+            drop(ends);
             let (mut by_version, mut failed) = (BTreeMap::new(), Vec::new());
             for client in clients {
                 let (good, bad) = client.join().expect("it ends");
@@ -169,6 +171,15 @@ impl Project {
             }
             (value, by_version, failed)
         })
+    }
+}
+
+/// Ends the clients when it goes.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
