@@ -17,10 +17,10 @@ LONGEST_SECONDS = 7200
 class Load:
     """The load client: until it is told to stop, or until it has sent so many requests."""
 
-    def __init__(self, program, port, seed=1, requests=None, words=(), address=None):
+    def __init__(self, program, port, seed=1, requests=None, words=()):
         bound = ["--requests", str(requests)] if requests else ["--seconds", str(LONGEST_SECONDS)]
         self.child = subprocess.Popen(
-            [program, "--url", f"http://{address or f'127.0.0.1:{port}'}", *bound, "--seed", str(seed), "--json",
+            [program, "--url", f"http://127.0.0.1:{port}", *bound, "--seed", str(seed), "--json",
              *map(str, words)],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=sys.stderr,
         )  # fmt: skip

@@ -63,24 +63,6 @@ class Pods:
         """A command inside of the cluster's namespaces."""
         return subprocess.run([TOOL, "shell", *map(str, words)], env=self.environ, check=check, capture_output=True)
 
-    def pid_of(self, name):
-        """A process of the cluster, by the number that it has out here: it is recognised by its whole command line."""
-        for file in Path("/proc").glob("[0-9]*/cmdline"):
-            try:
-                words = file.read_text().split("\0")
-            except (OSError, UnicodeDecodeError):
-                continue
-            if words[0].endswith(f"/{name}") and any(str(self.state) in word for word in words):
-                return int(file.parent.name)
-        raise RuntimeError(f"the cluster has no {name}")
-
-    def start_again(self, name, words):
-        """A process of the cluster that was killed, as it was started before."""
-        with open(self.state / "log" / f"{name}.log", "a") as log:
-            subprocess.Popen(
-                [TOOL, "shell", "setsid", *words], env=self.environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )  # fmt: skip
-
     def objects(self, namespace, kind, selector=""):
         return json.loads(self.kubectl("-n", namespace, "get", kind, "-l", selector, "-o", "json"))["items"]
 
@@ -99,13 +81,12 @@ class Pods:
 class OnPods:
     """A project whose one environment is a namespace of the cluster, deployed to as the account of `rbac` may."""
 
-    def __init__(self, pods, binary, name, rollout, component, more=None, files=None, any_host=False):
+    def __init__(self, pods, binary, name, rollout, component, more=None, files=None):
         self.pods, self.binary = pods, binary
         self.namespace = f"{name}-{os.getpid()}"
         self.host = f"{self.namespace}.example.com"
         self.dir = Path(tempfile.mkdtemp(prefix="prove-pods-"))
-        hosts = [] if any_host else [self.host]
-        gateway = {"name": "public", "namespace": "gateways", "hosts": hosts, "address": pods.gateway}
+        gateway = {"name": "public", "namespace": "gateways", "hosts": [self.host], "address": pods.gateway}
         environment = {
             "project": "specimen",
             "target": "kubernetes",
