@@ -11,6 +11,7 @@ mod order;
 mod read;
 #[cfg(test)]
 mod tests;
+mod workload;
 mod yaml;
 
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,7 @@ pub use kinds::{Kind, Kinds, Place, Served};
 pub use live::{is_as_written, is_ours, is_protected, owner, state};
 pub use order::Graph;
 pub use read::{Problem, Read, complete, read};
+pub use workload::{UNAWAITED, has_to_be_ready};
 
 use crate::digest::Digest;
 

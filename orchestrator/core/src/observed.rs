@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::effect::Traffic;
 use crate::id::RevisionId;
+use crate::manifests::Id;
 
 /// A target as seen at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -15,6 +16,24 @@ pub struct Observed {
     pub revisions: BTreeMap<RevisionId, RevisionObserved>,
     /// The split as the router itself reports it.
     pub traffic: Option<Traffic>,
+    /// Workloads of the user's own that a rollout waits for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub workloads: Vec<WorkloadObserved>,
+}
+
+/// A workload of the user's own as seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkloadObserved {
+    pub id: Id,
+    /// Pods that are wanted, and of its present form that are ready (of a job: that have succeeded).
+    pub wanted: u32,
+    pub ready: u32,
+    /// It is all there, as it was asked for last.
+    pub is_ready: bool,
+    /// It will not be, however long anybody waits.
+    pub is_hopeless: bool,
+    /// Why it is not ready.
+    pub trouble: Option<Trouble>,
 }
 
 /// One revision as seen.

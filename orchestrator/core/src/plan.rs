@@ -98,6 +98,9 @@ impl Plan {
 
     /// The plan with what happens to the user's own objects.
     pub fn with_manifests(mut self, manifests: Option<ManifestPlan>) -> Self {
+        if let (Some(own), Some(planned)) = (&mut self.rollout.manifests, &manifests) {
+            own.awaited = planned.awaited(&self.release.manifests);
+        }
         self.manifests = manifests;
         self
     }

@@ -1,8 +1,10 @@
 //! The engine's target: each effect as writes to the cluster, each observation from what is watched.
 
+mod evidence;
 mod observe;
 mod perform;
 mod retire;
+mod workloads;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -11,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use neuroca_deploy_core::effect::Effect;
-use neuroca_deploy_core::observed::{Observed, Trouble};
+use neuroca_deploy_core::observed::Observed;
 use neuroca_deploy_core::release::{Release, ReleaseId};
 use neuroca_deploy_engine::ports::{Epoch, Target, TargetError};
 use tokio::sync::OnceCell;
@@ -20,6 +22,8 @@ use crate::access::Cluster;
 use crate::objects::Part;
 use crate::store::KubernetesStore;
 use crate::watch::Watches;
+use evidence::Evidence;
+use workloads::Workloads;
 
 /// One environment on its cluster.
 pub struct KubernetesTarget {
@@ -32,8 +36,9 @@ pub struct KubernetesTarget {
     proved: Mutex<BTreeMap<String, i64>>,
     /// Since when a route has been accepted, by name and generation, where nobody can be asked.
     accepted: Mutex<BTreeMap<(String, i64), Instant>>,
-    /// What was found out about pods, by name, and when.
-    evidence: Mutex<BTreeMap<String, (Instant, Option<Trouble>)>>,
+    evidence: Mutex<Evidence>,
+    /// What is watched of the user's own workloads.
+    workloads: tokio::sync::Mutex<Option<Workloads>>,
 }
 
 impl KubernetesTarget {
@@ -47,6 +52,7 @@ impl KubernetesTarget {
             proved: Mutex::default(),
             accepted: Mutex::default(),
             evidence: Mutex::default(),
+            workloads: tokio::sync::Mutex::default(),
         }
     }
 

@@ -39,7 +39,8 @@ pub struct Watches {
     routes: Option<Cache<DynamicObject>>,
 }
 
-struct Cache<K: Lookup + Clone + 'static>
+/// Objects of one kind, as a watch keeps them.
+pub(crate) struct Cache<K: Lookup + Clone + 'static>
 where
     K::DynamicType: Eq + Hash + Clone,
 {
@@ -99,6 +100,11 @@ impl Watches {
         Ok((version, view, routes.collect()))
     }
 
+    /// What counts its changes, for whoever watches more beside it.
+    pub(crate) fn version(&self) -> &watch::Sender<u64> {
+        &self.version
+    }
+
     /// Waits until there is a newer version than `seen`, or `at_most`.
     pub async fn changed(&self, seen: u64, at_most: Duration) {
         let mut version = self.version.subscribe();
@@ -106,7 +112,8 @@ impl Watches {
     }
 }
 
-fn keep<K>(
+/// Begins to watch the objects of a kind that this selects; each change of them is one of the version.
+pub(crate) fn keep<K>(
     api: Api<K>,
     selector: &str,
     version: &watch::Sender<u64>,
@@ -144,7 +151,13 @@ impl<K: Lookup + Clone + 'static> Cache<K>
 where
     K::DynamicType: Eq + Hash + Clone,
 {
-    async fn state(&self) -> Result<Vec<Arc<K>>, AccessError> {
+    /// What is known of them so far; nothing where they may not be looked at.
+    pub(crate) fn so_far(&self) -> Vec<Arc<K>> {
+        self.store.state()
+    }
+
+    /// All of them, as they are now.
+    pub(crate) async fn state(&self) -> Result<Vec<Arc<K>>, AccessError> {
         let silent = |why: String| AccessError::Silent(format!("cannot watch the cluster: {why}"));
         let ready = tokio::time::timeout(FIRST, self.store.wait_until_ready()).await;
         let failing = self.failing.lock().expect("not poisoned").clone();

@@ -180,7 +180,7 @@ fn looks(state: &State) -> Vec<Observed> {
                     ..Default::default()
                 };
                 let revisions = names.iter().map(|id| (id.clone(), seen.clone())).collect();
-                looks.push(Observed { version: 0, revisions, traffic });
+                looks.push(Observed { revisions, traffic, ..Observed::default() });
             }
         }
     }

@@ -8,8 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use console::Term;
 use neuroca_deploy_core::effect::{Effect, Outcome};
-use neuroca_deploy_core::observed::Observed;
-use neuroca_deploy_core::release::RevisionId;
+use neuroca_deploy_core::observed::{Observed, Trouble};
 use neuroca_deploy_core::rollout::{Phase, State};
 use neuroca_deploy_engine::{EffectPhase, Reporter};
 use serde_json::json;
@@ -49,7 +48,9 @@ struct Inner {
     /// What was said last, so that only changes are said.
     phase: Option<Phase>,
     paused: bool,
-    revisions: BTreeMap<RevisionId, String>,
+    told: BTreeMap<String, String>,
+    /// The trouble whose last lines were said.
+    troubles: BTreeMap<String, String>,
     /// It was said why the release is turned back.
     told_why: bool,
     /// The window that was told last, by its end.
@@ -134,21 +135,19 @@ impl Progress {
         }
         // A process that is just starting refuses connections, which is no trouble yet.
         let settling = when::now_ms().saturating_sub(state.phase_ms) < SETTLES_MS;
-        let seen: Vec<(RevisionId, String)> = interesting(state, observed)
+        let seen: Vec<(String, String, Option<&Trouble>)> = interesting(state, observed)
             .into_iter()
             .map(|(id, seen)| {
                 let weight = weight(observed, &id).map_or(String::new(), |w| format!(", {w}%"));
                 let trouble = seen.trouble.as_ref().filter(|_| !settling);
-                let trouble = trouble.map_or(String::new(), |t| format!(": {}", t.what));
-                let text = format!("{}/{} ready{weight}{trouble}", seen.ready, seen.wanted);
-                (id, text)
+                let told = trouble.map_or(String::new(), |t| format!(": {}", t.what));
+                let text = format!("{}/{} ready{weight}{told}", seen.ready, seen.wanted);
+                (id.0, text, trouble)
             })
+            .chain(own_workloads(observed, settling))
             .collect();
-        for (id, text) in seen {
-            if inner.revisions.get(&id) != Some(&text) {
-                self.say(inner, &format!("{id}: {text}"));
-                inner.revisions.insert(id, text);
-            }
+        for (id, text, trouble) in seen {
+            self.say_once(inner, id, text, trouble);
         }
         let due = |end: u64| inner.counted_ms.is_none_or(|told| end >= told + COUNTS_EVERY_MS);
         let evidence = state.judge.evidence();
@@ -158,8 +157,24 @@ impl Progress {
         }
     }
 
+    /// A line when it is another than before, and the trouble's last lines when that is another.
+    fn say_once(&self, inner: &mut Inner, id: String, text: String, trouble: Option<&Trouble>) {
+        if inner.told.get(&id) == Some(&text) {
+            return;
+        }
+        let mut told = format!("{id}: {text}");
+        if let Some(trouble) = trouble
+            && inner.troubles.get(&id) != Some(&trouble.what)
+        {
+            told.extend(trouble.log_lines.iter().map(|line| format!("\n  | {line}")));
+            inner.troubles.insert(id.clone(), trouble.what.clone());
+        }
+        self.say(inner, &told);
+        inner.told.insert(id, text);
+    }
+
     fn events(&self, inner: &mut Inner, state: &State, observed: &Observed) {
-        let revisions: BTreeMap<RevisionId, String> = interesting(state, observed)
+        let mut seen: BTreeMap<String, String> = interesting(state, observed)
             .into_iter()
             .map(|(id, r)| {
                 let text = format!(
@@ -170,14 +185,20 @@ impl Progress {
                     r.trouble,
                     weight(observed, &id)
                 );
-                (id, text)
+                (id.0, text)
             })
             .collect();
+        let workloads = observed.workloads.iter();
+        seen.extend(workloads.map(|own| {
+            let text =
+                format!("{} {} {} {:?}", own.wanted, own.ready, own.is_hopeless, own.trouble);
+            (own.id.to_string(), text)
+        }));
         let evidence = state.spec.has_judge().then(|| state.judge.evidence());
         let counted_ms = evidence.as_ref().and_then(|evidence| evidence.end_ms);
         let changed = inner.phase != Some(state.phase)
             || inner.paused != state.paused
-            || inner.revisions != revisions
+            || inner.told != seen
             || inner.counted_ms != counted_ms;
         inner.counted_ms = counted_ms;
         if changed {
@@ -191,13 +212,14 @@ impl Progress {
                     "turning_back": state.is_turning_back(),
                     "waits_for": state.waits_for(),
                     "revisions": observed.revisions,
+                    "workloads": observed.workloads,
                     "traffic": observed.traffic,
                     "step": state.step(),
                     "blind": state.blind,
                     "evidence": evidence,
                 }),
             );
-            inner.revisions = revisions;
+            inner.told = seen;
         }
     }
 }
@@ -248,6 +270,18 @@ impl Reporter for Progress {
             self.say(&mut self.inner(), text);
         }
     }
+}
+
+/// Workloads of the user's own of which there is something to tell; there may be hundreds that just start.
+fn own_workloads(
+    observed: &Observed,
+    settling: bool,
+) -> impl Iterator<Item = (String, String, Option<&Trouble>)> {
+    observed.workloads.iter().filter_map(move |own| {
+        let trouble = own.trouble.as_ref().filter(|_| !settling)?;
+        let text = format!("{}/{} ready: {}", own.ready, own.wanted, trouble.what);
+        Some((own.id.to_string(), text, Some(trouble)))
+    })
 }
 
 /// A line that wraps would be cleared only in part.

@@ -10,6 +10,9 @@ use super::Paint;
 use super::evidence;
 use super::when;
 
+/// Workloads that the block names; there may be hundreds.
+const WORKLOADS: usize = 8;
+
 /// What an effect did, in the past tense.
 pub fn describe(effect: &Effect) -> String {
     match effect {
@@ -51,7 +54,7 @@ pub(super) fn takes_time(state: &State) -> bool {
     let starts = |port| state.spec.starting(port).next().is_some();
     state.outstanding.is_empty()
         && match state.phase {
-            Phase::Starting => starts(true),
+            Phase::Starting => starts(true) || !state.spec.awaited().is_empty(),
             Phase::Swapping => starts(false),
             Phase::Holding(_) => true,
             Phase::Watching => state.spec.watch_ms > 0,
@@ -138,6 +141,15 @@ pub fn block(state: &State, observed: &Observed, paint: Paint, now_ms: u64) -> V
             line.push_str(&format!("  {}", paint.bad(&trouble.what)));
         }
         lines.push(line);
+    }
+    let unready: Vec<_> = observed.workloads.iter().filter(|own| !own.is_ready).collect();
+    for own in unready.iter().take(WORKLOADS) {
+        let ready = paint.attention(&format!("{}/{} ready", own.ready, own.wanted));
+        let trouble = own.trouble.as_ref().map_or(String::new(), |t| paint.bad(&t.what));
+        lines.push(format!("    {}  {ready}  {trouble}", own.id).trim_end().to_string());
+    }
+    if let Some(more) = unready.len().checked_sub(WORKLOADS).filter(|more| *more > 0) {
+        lines.push(format!("    and {more} more workloads that are not ready"));
     }
     if state.spec.has_judge() && state.judged_ms.is_some() {
         lines.extend(evidence::lines(&state.judge.evidence(), paint));

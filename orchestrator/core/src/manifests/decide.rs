@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::compare::{FieldChange, differences, says};
 use super::live::{content, is_ours, is_protected, owner, state};
+use super::workload::has_to_be_ready;
 use super::{Id, MANIFEST, Manifest, Place, Problem, Read, id_of};
 use crate::digest::Digest;
 
@@ -69,6 +70,18 @@ pub struct Contested {
 impl ManifestPlan {
     pub fn is_noop(&self) -> bool {
         self.changes.is_empty()
+    }
+
+    /// The workloads among what is written that have to be ready afterwards.
+    pub fn awaited(&self, manifests: &[Manifest]) -> Vec<Id> {
+        let written: BTreeSet<&Id> = self
+            .changes
+            .iter()
+            .filter(|change| change.action != Action::Delete)
+            .map(|change| &change.id)
+            .collect();
+        let awaited = manifests.iter().filter(|manifest| has_to_be_ready(&manifest.0));
+        awaited.map(Manifest::id).filter(|id| written.contains(id)).collect()
     }
 }
 
@@ -160,11 +173,14 @@ pub fn decide(
             change.fields = wanted;
             Ok(Some(change))
         }
-        Rehearsed::Refused(why) => Err(Problem {
-            at: at.clone(),
-            message: format!("the cluster refuses {}: {why}", manifest.id()),
-            hint: None,
-        }),
+        Rehearsed::Refused(why) => {
+            let (why, hint) = why.split_once("\n  hint: ").map_or((&*why, None), |(w, h)| (w, Some(h)));
+            Err(Problem {
+                at: at.clone(),
+                message: format!("the cluster refuses {}: {why}", manifest.id()),
+                hint: hint.map(String::from),
+            })
+        }
     }
 }
 

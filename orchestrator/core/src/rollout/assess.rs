@@ -1,9 +1,11 @@
 //! What an observation means for a rollout: the health rules and the waits.
 
+use std::ops::ControlFlow;
+
 use super::spec::Move;
 use super::state::{Event, Phase, State};
 use crate::judge::Acceptance;
-use crate::observed::{Observed, RevisionObserved, Trouble};
+use crate::observed::{Observed, RevisionObserved, Trouble, WorkloadObserved};
 use crate::release::RevisionId;
 
 /// How long the router may report another split than the step's before that is asked for again.
@@ -18,7 +20,7 @@ pub fn assess(state: &State, observed: Option<&Observed>, now_ms: u64) -> Option
     if state.paused {
         return observed.and_then(|o| while_paused(state, o));
     }
-    observed.and_then(|o| look(state, o, now_ms)).or_else(|| deadline(state, now_ms))
+    observed.and_then(|o| look(state, o, now_ms)).or_else(|| deadline(state, observed, now_ms))
 }
 
 fn look(state: &State, observed: &Observed, now_ms: u64) -> Option<Event> {
@@ -27,7 +29,10 @@ fn look(state: &State, observed: &Observed, now_ms: u64) -> Option<Event> {
         Phase::Starting => {
             let moves = state.spec.moves.iter();
             let first = moves.filter(|m| state.spec.is_started_first(m));
-            starting(first, to, observed, waited)
+            match own_workloads(state, observed) {
+                ControlFlow::Break(event) => event,
+                ControlFlow::Continue(()) => starting(first, to, observed, waited),
+            }
         }
         Phase::Swapping => starting(state.spec.swapped(), to, observed, waited),
         Phase::BackStarting => back_starting(state, observed, waited),
@@ -97,6 +102,26 @@ fn starting<'a>(
         }
     }
     all_ready.then_some(Event::Ready)
+}
+
+/// Workloads of the user's own that the rollout waits for and that are not ready; nothing stands for one that has not
+/// been seen.
+fn unready<'a>(state: &State, observed: &'a Observed) -> Vec<Option<&'a WorkloadObserved>> {
+    let awaited = state.spec.awaited().iter();
+    let seen = awaited.map(|id| observed.workloads.iter().find(|seen| seen.id == *id));
+    seen.filter(|seen| !seen.is_some_and(|seen| seen.is_ready)).collect()
+}
+
+/// One without hope turns the release back; as long as others are not ready, nothing else is looked at.
+fn own_workloads(state: &State, observed: &Observed) -> ControlFlow<Option<Event>> {
+    let unready = unready(state, observed);
+    if unready.is_empty() {
+        return ControlFlow::Continue(());
+    }
+    let hopeless = unready.into_iter().flatten().find(|seen| seen.is_hopeless);
+    ControlFlow::Break(hopeless.map(|seen| {
+        unhealthy(&seen.id.to_string(), "will not become ready", seen.trouble.as_ref())
+    }))
 }
 
 /// A pause stops timers, not the health rules: what has traffic has to stay healthy.
@@ -217,7 +242,7 @@ fn draining(state: &State, observed: &Observed, waited: u64) -> Option<Event> {
     (waited >= limit).then_some(Event::DrainLimit)
 }
 
-fn deadline(state: &State, now_ms: u64) -> Option<Event> {
+fn deadline(state: &State, observed: Option<&Observed>, now_ms: u64) -> Option<Event> {
     // An accepted release is not turned back because its predecessor drains slowly.
     let undecided = state.phase < Phase::Finishing;
     let passed = now_ms.saturating_sub(state.began_ms) >= state.spec.deadline_ms;
@@ -230,9 +255,15 @@ fn deadline(state: &State, now_ms: u64) -> Option<Event> {
         state.spec.deadline_ms / 1000,
         state.waits_for()
     );
-    Some(match state.phase {
+    let stuck = observed.and_then(|observed| unready(state, observed).into_iter().flatten().next());
+    Some(match (state.phase, stuck) {
+        (Phase::Starting, Some(stuck)) => {
+            let limit = state.spec.deadline_ms / 1000;
+            let what = format!("was not ready within the rollout's deadline of {limit} s");
+            unhealthy(&stuck.id.to_string(), &what, stuck.trouble.as_ref())
+        }
         // It is up, and nothing speaks against it: what is missing is a verdict.
-        Phase::Holding(_) | Phase::Watching => Event::Inconclusive { reason },
+        (Phase::Holding(_) | Phase::Watching, _) => Event::Inconclusive { reason },
         _ => Event::Unhealthy { reason },
     })
 }

@@ -6,6 +6,7 @@ use super::spec::{Move, Spec};
 use super::state::{Phase, State};
 use crate::config::model::{Step, Strategy};
 use crate::effect::{Effect, Hook, Outcome, Share, Traffic};
+use crate::manifests::Id;
 use crate::release::{ReleaseId, RevisionId};
 
 /// The effects that a phase begins with, in order.
@@ -195,6 +196,11 @@ impl Spec {
     /// Whether objects of the user's own are all that changes.
     pub(super) fn manifests_alone(&self) -> bool {
         self.manifests.as_ref().is_some_and(|manifests| manifests.alone)
+    }
+
+    /// The workloads of the user's own that have to be ready.
+    pub fn awaited(&self) -> &[Id] {
+        self.manifests.as_ref().map_or(&[], |manifests| &manifests.awaited)
     }
 
     fn apply_manifests(&self, release: Option<&ReleaseId>) -> impl Iterator<Item = Effect> {

@@ -38,7 +38,9 @@ pub(super) fn enter(state: &mut State, phase: Phase, now: u64) {
 pub(super) fn after_effects(state: &mut State, now: u64) {
     let next = match state.phase {
         Phase::Preparing if state.spec.strategy_stops_first() => Phase::Clearing,
-        Phase::Preparing if state.spec.manifests_alone() => Phase::Retiring,
+        Phase::Preparing if state.spec.manifests_alone() && state.spec.awaited().is_empty() => {
+            Phase::Retiring
+        }
         Phase::Preparing => Phase::Starting,
         Phase::ClearingStop => Phase::Starting,
         Phase::Testing => Phase::Shifting(0),

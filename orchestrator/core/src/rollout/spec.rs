@@ -6,6 +6,7 @@ use crate::config::model::{RolloutPolicy, Step, Strategy};
 use crate::config::units::Millis;
 use crate::effect::Hook;
 use crate::judge::{Analysis, Compared};
+use crate::manifests::Id;
 use crate::release::{Release, ReleaseId, RevisionId};
 
 /// A rollout from one release to another.
@@ -36,6 +37,9 @@ pub struct Spec {
 pub struct Manifests {
     /// Nothing else changes: no process, no route.
     pub alone: bool,
+    /// Workloads that this rollout writes, and that have to be ready before anything relies on them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub awaited: Vec<Id>,
 }
 
 /// What was left behind by rollouts that could neither go on nor back.
@@ -215,7 +219,7 @@ fn manifests(previous: Option<&Release>, left: &[Release], release: &Release) ->
         }
         None => release.components.is_empty(),
     };
-    any.then_some(Manifests { alone: same && left.is_empty() })
+    any.then_some(Manifests { alone: same && left.is_empty(), awaited: Vec::new() })
 }
 
 /// The revisions of `left` that no move names.

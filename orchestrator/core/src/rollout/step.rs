@@ -51,6 +51,9 @@ fn apply(state: &mut State, event: &Event, now: u64) {
             inconclusive(state, phase, reason, now);
         }
         (phase, Event::TookOver) => took_over(state, phase, now),
+        (Phase::Starting, Event::Ready) if idle && state.spec.manifests_alone() => {
+            enter(state, Phase::Retiring, now);
+        }
         (Phase::Starting, Event::Ready) if idle => {
             // A release that was tested before needs no preview on the way back to it; after one
             // that was left half-way nobody knows that the old one can serve meanwhile.

@@ -19,6 +19,9 @@ impl State {
         }
         match self.phase {
             Phase::New => "about to begin".into(),
+            Phase::Starting if self.spec.manifests_alone() => {
+                "the workloads of manifests to be ready".into()
+            }
             Phase::Starting => "the new processes to be ready".into(),
             Phase::Swapping => "the new processes without a port to be up".into(),
             Phase::Clearing

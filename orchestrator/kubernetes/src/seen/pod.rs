@@ -5,6 +5,8 @@ use neuroca_deploy_core::observed::Trouble;
 
 /// Lines of evidence.
 const LINES: usize = 20;
+/// What registries say of an image that is not there, or not for this cluster.
+const NO_IMAGE: [&str; 4] = ["not found", "manifest unknown", "unauthorized", "denied"];
 
 /// Whether somebody has told it to end.
 pub fn is_going(pod: &Pod) -> bool {
@@ -26,27 +28,49 @@ pub fn waits_for_probe(pod: &Pod) -> bool {
 
 /// Starts that failed; a container that waits after a crash has failed once more than it was restarted.
 pub fn crashes(pod: &Pod) -> u32 {
-    containers(pod).iter().map(|c| u32::try_from(c.restart_count).unwrap_or(0)).sum()
+    containers(pod).map(|c| u32::try_from(c.restart_count).unwrap_or(0)).sum()
 }
 
 /// Whether it crashes again and again: at least `failures` times, and the cluster waits before the next start.
 pub fn is_crash_loop(pod: &Pod, failures: u32) -> bool {
-    containers(pod).iter().any(|container| {
+    containers(pod).any(|container| {
         waiting(container).is_some_and(|(reason, _)| reason == "CrashLoopBackOff")
             && u32::try_from(container.restart_count).unwrap_or(0) + 1 >= failures
     })
 }
 
+/// Whether an image of it is not there, or is kept from this cluster: asking again gets the same answer. A registry that
+/// does not answer may do so later.
+pub fn has_no_image(pod: &Pod) -> bool {
+    containers(pod).any(|container| match waiting(container) {
+        Some(("InvalidImageName" | "ErrImageNeverPull", _)) => true,
+        Some(("ErrImagePull" | "ImagePullBackOff", message)) => {
+            NO_IMAGE.iter().any(|words| message.contains(words))
+        }
+        _ => false,
+    })
+}
+
+/// The container whose lines tell most, and whether those of its last start do: it has ended, and the next one may not
+/// have said anything yet.
+pub fn telling(pod: &Pod) -> Option<(&str, bool)> {
+    let container = containers(pod).find(|container| !container.ready)?;
+    let ended = container.last_state.as_ref().is_some_and(|state| state.terminated.is_some());
+    let runs = container.state.as_ref().is_some_and(|state| state.terminated.is_some());
+    let has_begun = ended || runs || container.started == Some(true) || is_up(container);
+    has_begun.then_some((container.name.as_str(), ended && !runs))
+}
+
 /// Why it is not ready, as soon as its status says so.
 pub fn trouble(pod: &Pod) -> Option<Trouble> {
-    if is_ready(pod) {
+    if is_ready(pod) || phase(pod) == "Succeeded" {
         return None;
     }
     if let Some(unscheduled) = condition(pod, "PodScheduled").filter(|c| c.status == "False") {
         let why = unscheduled.message.clone().unwrap_or_default();
         return Some(Trouble { what: format!("cannot be scheduled: {why}"), ..Trouble::default() });
     }
-    containers(pod).iter().find_map(of_container).or_else(|| {
+    containers(pod).find_map(of_container).or_else(|| {
         (phase(pod) == "Failed").then(|| {
             let status = pod.status.clone().unwrap_or_default();
             let why = status.message.or(status.reason).unwrap_or_else(|| "it failed".into());
@@ -106,9 +130,17 @@ fn phase(pod: &Pod) -> &str {
     pod.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or_default()
 }
 
-fn containers(pod: &Pod) -> &[ContainerStatus] {
-    let status = pod.status.as_ref().and_then(|status| status.container_statuses.as_ref());
-    status.map_or(&[], Vec::as_slice)
+/// Its containers; of those that only prepare it, the ones that have not done so.
+fn containers(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
+    let status = pod.status.as_ref();
+    let prepare = status.and_then(|status| status.init_container_statuses.as_deref());
+    let run = status.and_then(|status| status.container_statuses.as_deref());
+    let prepare = prepare.unwrap_or_default().iter().filter(|container| !container.ready);
+    prepare.chain(run.unwrap_or_default())
+}
+
+fn is_up(container: &ContainerStatus) -> bool {
+    container.state.as_ref().is_some_and(|state| state.running.is_some())
 }
 
 fn waiting(container: &ContainerStatus) -> Option<(&str, &str)> {

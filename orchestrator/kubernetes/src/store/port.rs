@@ -170,6 +170,12 @@ impl KubernetesStore {
         }
     }
 
+    /// The number of the run that was open when the state was last read or written.
+    pub(crate) fn open_run(&self) -> Option<u64> {
+        let known = self.known.lock().expect("not poisoned");
+        known.as_ref()?.head.open.as_ref().map(|open| open.run)
+    }
+
     /// Where objects of the user's own may be.
     pub async fn places(&self) -> Result<BTreeSet<Place>, StoreError> {
         let known = self.known.lock().expect("not poisoned").clone();

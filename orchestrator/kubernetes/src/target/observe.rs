@@ -2,26 +2,21 @@
 
 use std::time::{Duration, Instant};
 
-use k8s_openapi::api::core::v1::{Event, Pod};
-use kube::Api;
-use kube::api::{ListParams, LogParams};
 use neuroca_deploy_core::effect::Traffic;
-use neuroca_deploy_core::observed::{Observed, Trouble};
+use neuroca_deploy_core::observed::Observed;
 use neuroca_deploy_engine::ports::TargetError;
 use serde_json::Value;
 
 use super::KubernetesTarget;
+use super::evidence::has_something_to_tell;
 use crate::access::in_time;
 use crate::names::TRAFFIC;
 use crate::probe;
-use crate::seen::{Standing, View, revisions, standing, waits_for_probe};
+use crate::seen::{Standing, View, revisions, standing};
 use crate::write::{self, resource};
 
 /// How long a gateway that cannot be asked may take to follow its status.
 const FOLLOWS_WITHIN: Duration = Duration::from_secs(2);
-/// How old evidence about a pod may be.
-const EVIDENCE_IS_GOOD_FOR: Duration = Duration::from_secs(2);
-const LINES: i64 = 20;
 
 impl KubernetesTarget {
     pub(super) async fn look(&self) -> Result<Observed, TargetError> {
@@ -29,11 +24,15 @@ impl KubernetesTarget {
         let traffic = self.traffic(&view, &routes).await?;
         let mut revisions = revisions(&view);
         for (revision, seen) in &mut revisions {
-            if !seen.is_ready() && seen.trouble.is_none() {
-                seen.trouble = self.evidence(&view, &revision.0).await;
+            if seen.is_ready() {
+                continue;
+            }
+            if let Some(pod) = view.pods_of(&revision.0).find(|pod| has_something_to_tell(pod)) {
+                seen.trouble = self.evidence(pod).await.or(seen.trouble.take());
             }
         }
-        Ok(Observed { version, revisions, traffic })
+        let workloads = self.own_workloads().await?;
+        Ok(Observed { version, revisions, traffic, workloads })
     }
 
     /// The split that is in force; nothing while that is not certain.
@@ -101,46 +100,5 @@ impl KubernetesTarget {
         }
         self.proved.lock().expect("not poisoned").insert(name.into(), generation);
         Ok(true)
-    }
-
-    /// Why a pod that runs is not ready: the last warning about it, and its last lines.
-    async fn evidence(&self, view: &View, revision: &str) -> Option<Trouble> {
-        let pod = view.pods_of(revision).find(|pod| waits_for_probe(pod))?;
-        let name = pod.metadata.name.clone()?;
-        let known = self.evidence.lock().expect("not poisoned").get(&name).cloned();
-        if let Some((at, trouble)) = known
-            && at.elapsed() < EVIDENCE_IS_GOOD_FOR
-        {
-            return trouble;
-        }
-        let trouble = match self.warning(&name).await {
-            Some(what) => {
-                Some(Trouble { what, body: None, log_lines: self.last_lines(&name).await })
-            }
-            None => None,
-        };
-        let kept = (Instant::now(), trouble.clone());
-        self.evidence.lock().expect("not poisoned").insert(name, kept);
-        trouble
-    }
-
-    async fn warning(&self, pod: &str) -> Option<String> {
-        let client = self.cluster.client().await.ok()?;
-        let events: Api<Event> = Api::namespaced(client, &self.cluster.names.namespace);
-        let list = ListParams::default().fields(&format!("involvedObject.name={pod},type=Warning"));
-        let found = in_time(&self.cluster, "read events", events.list(&list)).await.ok()?;
-        let last = found.items.into_iter().max_by_key(|event| {
-            let at = event.last_timestamp.as_ref().map(|at| at.0);
-            at.or(event.event_time.as_ref().map(|at| at.0))
-        });
-        last?.message
-    }
-
-    async fn last_lines(&self, pod: &str) -> Vec<String> {
-        let Ok(client) = self.cluster.client().await else { return Vec::new() };
-        let pods: Api<Pod> = Api::namespaced(client, &self.cluster.names.namespace);
-        let params = LogParams { tail_lines: Some(LINES), ..LogParams::default() };
-        let text = in_time(&self.cluster, "read a log", pods.logs(pod, &params)).await;
-        text.unwrap_or_default().lines().map(String::from).collect()
     }
 }

@@ -32,7 +32,7 @@ impl Supervisor {
             };
             (id.clone(), seen)
         });
-        Observed { version, revisions: revisions.collect(), traffic }
+        Observed { version, revisions: revisions.collect(), traffic, ..Observed::default() }
     }
 
     /// The split that the edges report, if those that serve agree on one.
