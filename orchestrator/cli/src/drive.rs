@@ -64,6 +64,9 @@ pub async fn drive(
         return Err(Failure::failed("the environment was stopped meanwhile")
             .hint(format!("go on with: neuroca-deploy rollout resume {}", site.environment)));
     }
+    if let Task::Apply(plan) = &task {
+        site.may_do(plan).await?;
+    }
     site.ensure_running().await?;
     let target = site.target(&ctx.project)?;
     let clock = SystemClock::default();

@@ -94,6 +94,11 @@ pub trait Adapter {
         Ok(None)
     }
 
+    /// Refuses a plan that this user may not carry out to its end.
+    async fn may_do(&self, _: &Plan) -> Result<()> {
+        Ok(())
+    }
+
     /// Takes the lock from whoever holds it.
     async fn break_lock(&self) -> Result<()>;
 

@@ -114,6 +114,14 @@ fn answered(code: u16, reason: &str, message: &str, what: &str, namespace: &str)
         (403, _) if message.contains("being terminated") => AccessError::Refused(hinted(format!(
             "the namespace is going away; wait until it has gone: kubectl get namespace {namespace}"
         ))),
+        _ if is_unanswered(message) => AccessError::Refused(hinted(
+            "the program behind this webhook does not answer; look at it, or have its owner take the webhook away: \
+             kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations"
+                .into(),
+        )),
+        _ if message.contains("denied the request") => AccessError::Refused(hinted(
+            "do what it says, or ask its owner".into(),
+        )),
         (403, _) => AccessError::NoAccess(hinted(format!(
             "a Role in the namespace {namespace} has to allow this verb to your user"
         ))),
@@ -129,6 +137,11 @@ fn answered(code: u16, reason: &str, message: &str, what: &str, namespace: &str)
         (429 | 500..=599, _) | (_, "Timeout" | "ServerTimeout") => AccessError::Silent(text),
         _ => AccessError::Refused(text),
     }
+}
+
+/// Whether a webhook was to be asked, and did not answer.
+pub(crate) fn is_unanswered(message: &str) -> bool {
+    message.contains("failed calling webhook")
 }
 
 fn no_config(error: &KubeconfigError) -> AccessError {

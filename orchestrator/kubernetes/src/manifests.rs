@@ -13,6 +13,7 @@ mod write;
 
 pub(crate) use perform::{apply, clear, prune};
 pub use plan::{Asked, Unplanned, places, plan};
+pub(crate) use write::place_of;
 
 use neuroca_deploy_core::manifests::{ENVIRONMENT, MANIFEST, Manifest};
 use serde_json::{Value, json};

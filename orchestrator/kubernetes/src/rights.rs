@@ -1,15 +1,18 @@
 //! Whether this user may do what a rollout does, asked before anything is begun.
 
-use futures::future::try_join_all;
-use k8s_openapi::api::authorization::v1::{
-    ResourceAttributes, ResourceRule, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
-    SelfSubjectRulesReview, SelfSubjectRulesReviewSpec,
-};
+mod review;
+
+use std::collections::BTreeSet;
+
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
 use kube::api::{DynamicObject, PostParams};
+use neuroca_deploy_core::manifests::{Action, Id};
+use neuroca_deploy_core::plan::Plan;
 
+use self::review::{Right, lacking};
 use crate::access::{AccessError, Cluster, in_time};
+use crate::manifests::place_of;
 use crate::names::MANAGER;
 use crate::write::resource;
 
@@ -42,7 +45,7 @@ pub(crate) const PURGING: &[(&str, &str, &[&str])] = &[
 /// What counting requests by the pods' own counters does beyond that.
 pub(crate) const SCRAPING: &[(&str, &str, &[&str])] = &[("", "pods/proxy", &["get"])];
 
-/// What this user may not do and would have to, as "create leases", sorted as rights are asked for.
+/// What this user may not do and would have to, as "create leases", sorted.
 pub async fn missing(cluster: &Cluster) -> Result<Vec<String>, AccessError> {
     missing_of(cluster, NEEDED).await
 }
@@ -56,63 +59,49 @@ async fn missing_of(
     cluster: &Cluster,
     needed: &[(&'static str, &'static str, &'static [&'static str])],
 ) -> Result<Vec<String>, AccessError> {
-    let client = cluster.client().await?;
-    let rules = rules(cluster).await?;
-    let asked = needed.iter().flat_map(|(group, resource, verbs)| {
-        verbs.iter().map(move |verb| (*group, *resource, *verb))
+    let rights = needed.iter().flat_map(|(group, resource, verbs)| {
+        verbs.iter().map(|verb| Right {
+            namespace: Some(cluster.names.namespace.clone()),
+            group: group.to_string(),
+            resource: resource.to_string(),
+            verb,
+        })
     });
-    // What the rules do not tell may be allowed all the same, by another way than by Roles.
-    let unsure = asked.filter(|right| !rules.iter().any(|rule| allows(rule, *right)));
-    let answers = unsure.map(|(group, resource, verb)| {
-        let api: Api<SelfSubjectAccessReview> = Api::all(client.clone());
-        async move {
-            let (kind, part) = resource.split_once('/').unwrap_or((resource, ""));
-            let attributes = ResourceAttributes {
-                group: Some(group.into()),
-                namespace: Some(cluster.names.namespace.clone()),
-                resource: Some(kind.into()),
-                subresource: (!part.is_empty()).then(|| part.to_string()),
-                verb: Some(verb.into()),
-                ..ResourceAttributes::default()
-            };
-            let review = SelfSubjectAccessReview {
-                spec: SelfSubjectAccessReviewSpec {
-                    resource_attributes: Some(attributes),
-                    ..Default::default()
-                },
-                ..SelfSubjectAccessReview::default()
-            };
-            let params = PostParams::default();
-            let asked = api.create(&params, &review);
-            let answer = in_time(cluster, "ask what this user may do", asked).await?;
-            let allowed = answer.status.is_some_and(|status| status.allowed);
-            Ok::<_, AccessError>((!allowed).then(|| format!("{verb} {resource}")))
-        }
-    });
-    Ok(try_join_all(answers).await?.into_iter().flatten().collect())
+    let lacking = lacking(cluster, rights.collect()).await?;
+    Ok(lacking.iter().map(|right| format!("{} {}", right.verb, right.resource)).collect())
 }
 
-/// What this user may do in the namespace, as far as the cluster can tell at once: a rollback waits for it.
-async fn rules(cluster: &Cluster) -> Result<Vec<ResourceRule>, AccessError> {
-    let api: Api<SelfSubjectRulesReview> = Api::all(cluster.client().await?);
-    let review = SelfSubjectRulesReview {
-        spec: SelfSubjectRulesReviewSpec { namespace: Some(cluster.names.namespace.clone()) },
-        ..SelfSubjectRulesReview::default()
+/// What this user may not do of what the plan does to objects of the user's own, each with where.
+pub async fn missing_for(cluster: &Cluster, plan: &Plan) -> Result<Vec<String>, AccessError> {
+    let Some(own) = &plan.manifests else { return Ok(Vec::new()) };
+    let awaited: BTreeSet<&Id> = plan.rollout.awaited().iter().collect();
+    let rights = own.changes.iter().filter_map(|change| {
+        let place = place_of(&own.places, &change.id)?;
+        let seen: &[&str] = if awaited.contains(&change.id) { &["list", "watch"] } else { &[] };
+        Some(verbs(change.action).iter().chain(seen).map(move |verb| Right {
+            namespace: place.namespace.clone(),
+            group: place.kind.group.clone(),
+            resource: place.plural.clone(),
+            verb,
+        }))
+    });
+    let lacking = lacking(cluster, rights.flatten().collect()).await?;
+    let told = |right: &Right| match &right.namespace {
+        Some(namespace) => format!("{} {} in {namespace}", right.verb, right.resource),
+        None => format!("{} {}", right.verb, right.resource),
     };
-    let params = PostParams::default();
-    let answer =
-        in_time(cluster, "ask what this user may do", api.create(&params, &review)).await?;
-    Ok(answer.status.map(|status| status.resource_rules).unwrap_or_default())
+    Ok(lacking.iter().map(told).collect())
 }
 
-/// Whether a rule allows this (group, resource, verb) for objects of any name.
-fn allows(rule: &ResourceRule, right: (&str, &str, &str)) -> bool {
-    let has = |list: &Option<Vec<String>>, word: &str| {
-        list.iter().flatten().any(|found| found == "*" || found == word)
-    };
-    let named = rule.resource_names.as_ref().is_some_and(|names| !names.is_empty());
-    let verb = rule.verbs.iter().any(|found| found == "*" || found == right.2);
-    !named && verb && has(&rule.api_groups, right.0) && has(&rule.resources, right.1)
+/// What it takes; taking it back again included.
+fn verbs(action: Action) -> &'static [&'static str] {
+    match action {
+        // Server-side apply of what is not there is both.
+        Action::Create => &["create", "patch", "delete"],
+        Action::Update | Action::Adopt => &["patch"],
+        Action::Replace => &["get", "create", "patch", "delete"],
+        Action::Delete => &["delete"],
+    }
 }
 
 /// Makes the namespace when it is not there and this user may; who may not look is taken to have one.

@@ -10,6 +10,7 @@ use neuroca_deploy_core::digest::Digest;
 use neuroca_deploy_core::judge::{Analysis, Scrape};
 use neuroca_deploy_core::manifests::{Manifest, ManifestPlan, Read};
 use neuroca_deploy_core::observed::Observed;
+use neuroca_deploy_core::plan::Plan;
 use neuroca_deploy_core::release::ReleaseId;
 use neuroca_deploy_engine::ports::{Metrics, Secrets, StateStore, StoreError, Target};
 use neuroca_deploy_kubernetes::manifests::{Asked, Unplanned};
@@ -191,6 +192,12 @@ impl Adapter for KubernetesSite {
         planned.map_err(|why| self.unplanned(why))
     }
 
+    /// Before the first write: of objects of the user's own those are named that nobody may write.
+    async fn may_do(&self, plan: &Plan) -> Result<()> {
+        let missing = rights::missing_for(&self.cluster, plan).await;
+        allowed(&missing.map_err(|e| self.refused(&e))?, "")
+    }
+
     async fn break_lock(&self) -> Result<()> {
         self.store.break_lock().await.map_err(|e| self.of_store(e))
     }
@@ -199,14 +206,8 @@ impl Adapter for KubernetesSite {
     async fn ensure_running(&self) -> Result<()> {
         rights::ensure_namespace(&self.cluster).await.map_err(|e| self.refused(&e))?;
         let missing = rights::missing(&self.cluster).await.map_err(|e| self.refused(&e))?;
-        if !missing.is_empty() {
-            let namespace = &self.cluster.names.namespace;
-            return Err(Failure::failed(format!(
-                "the cluster does not allow this user to {} in the namespace {namespace}",
-                missing.join(", ")
-            ))
-            .hint("ask for a Role with these verbs; nothing was done"));
-        }
+        let namespace = &self.cluster.names.namespace;
+        allowed(&missing, &format!(" in the namespace {namespace}"))?;
         self.remember()
     }
 
@@ -252,5 +253,16 @@ impl Adapter for KubernetesSite {
     async fn observe(&self, project: &Project) -> Result<Observed> {
         let seen = self.watching.get_or_init(|| self.new_target(project)).observe().await;
         seen.map_err(|e| Failure::of_target(&e, &self.place.environment))
+    }
+}
+
+fn allowed(missing: &[String], place: &str) -> Result<()> {
+    match missing {
+        [] => Ok(()),
+        some => Err(Failure::failed(format!(
+            "the cluster does not allow this user to {}{place}",
+            some.join(", ")
+        ))
+        .hint("ask for a Role with these verbs (`neuroca-deploy rbac ENV` prints one); nothing was done")),
     }
 }

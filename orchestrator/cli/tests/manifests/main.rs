@@ -2,9 +2,13 @@
 //! from, raced and destroyed. What `kubectl` finds afterwards is what counts.
 #![allow(clippy::print_stderr)] // what is left out is said
 
+mod failing;
+mod large;
 mod project;
 mod races;
+mod refused;
 mod rights;
+mod webhook;
 
 use project::{Project, config};
 use serde_json::json;

@@ -8,6 +8,9 @@ use serde_json::Value;
 /// Names the kubeconfig of an API server that tests may use.
 const API_SERVER: &str = "NEUROCA_TEST_API_SERVER";
 
+/// Names that of a cluster with pods.
+const CLUSTER: &str = "NEUROCA_TEST_CLUSTER";
+
 pub struct Project {
     folder: tempfile::TempDir,
     kubeconfig: PathBuf,
@@ -19,8 +22,17 @@ pub struct Project {
 impl Project {
     /// Nothing when there is no API server to test with.
     pub fn new(name: &str) -> Option<Self> {
-        let Some(kubeconfig) = std::env::var_os(API_SERVER) else {
-            eprintln!("!!! LEFT OUT: {API_SERVER} names no kubeconfig of an API server");
+        Self::on(API_SERVER, "an API server", name)
+    }
+
+    /// Nothing when there is no cluster that runs pods to test with.
+    pub fn with_pods(name: &str) -> Option<Self> {
+        Self::on(CLUSTER, "a cluster with pods", name)
+    }
+
+    fn on(variable: &str, what: &str, name: &str) -> Option<Self> {
+        let Some(kubeconfig) = std::env::var_os(variable) else {
+            eprintln!("!!! LEFT OUT: {variable} names no kubeconfig of {what}");
             return None;
         };
         let namespace = format!("own-{name}-{}", std::process::id());
@@ -68,6 +80,12 @@ impl Project {
         text
     }
 
+    /// Runs it, and gives how it ended and what it printed.
+    pub fn run_any(&self, words: &[&str]) -> (Option<i32>, String) {
+        let out = self.command(words).output().expect("it runs");
+        (out.status.code(), text(&out))
+    }
+
     pub fn apply(&self, code: i32) -> String {
         self.run(code, &["apply", "staging", "-y"])
     }
@@ -78,7 +96,7 @@ impl Project {
             .unwrap_or_else(|e| panic!("{words:?}: {e}: {}", text(&out)))
     }
 
-    fn kubectl_command(&self, words: &[&str]) -> Command {
+    pub fn kubectl_command(&self, words: &[&str]) -> Command {
         let mut command = Command::new("kubectl");
         command.arg("--kubeconfig").arg(&self.kubeconfig).args(["-n", &self.namespace]).args(words);
         command

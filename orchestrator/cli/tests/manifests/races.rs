@@ -82,3 +82,51 @@ fn no_edit_that_comes_while_a_plan_is_applied_is_lost() {
     }
     assert!(exits.iter().all(|code| [0, 3].contains(code)), "{exits:?}");
 }
+
+/// Whatever somebody does to an object after the plan was made, it is the last word: either the plan is stale, or it came
+/// after our write.
+#[test]
+fn an_edit_of_any_kind_stands() {
+    let Some(project) = Project::new("kinds") else { return };
+    let names: Vec<String> = (0..16).map(|n| format!("c{n:02}")).collect();
+    let all = |value: u32| {
+        names.iter().map(|name| config(name, "x", &value.to_string())).collect::<String>()
+    };
+    let plan = project.path("staging.plan");
+    let found = |name: &str, field: &str| {
+        let field = format!("jsonpath={{{field}}}");
+        project.kubectl(&["get", "configmap", name, "--ignore-not-found", "-o", &field])
+    };
+    let (mut edits, mut exits) = (0, Vec::new());
+    for round in 1..=8_u32 {
+        project.write("kubernetes/a.yaml", &all(round));
+        // What was made by hand in the round before becomes ours again.
+        project.run(0, &["apply", "staging", "-y", "--adopt"]);
+        project.write("kubernetes/a.yaml", &all(round + 100));
+        project.run(0, &["plan", "staging", "--out", &plan]);
+        let mut child = project
+            .command(&["apply", "--plan", &plan, "-y"])
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .expect("it runs");
+        // Later each round: before, during and after the writes.
+        std::thread::sleep(std::time::Duration::from_millis(u64::from(round - 1) * 70));
+        let object = |n: u32| names[((round * 5 + n) % 16) as usize].as_str();
+        let theirs = format!("theirs-{round}");
+        let data = format!("{{\"data\":{{\"x\":\"{theirs}\"}}}}");
+        project.kubectl(&["patch", "configmap", object(0), "--type=merge", "-p", &data]);
+        project.kubectl(&["label", "--overwrite", "configmap", object(1), &format!("of={theirs}")]);
+        project.kubectl(&["delete", "configmap", object(2)]);
+        project.kubectl(&["delete", "configmap", object(3)]);
+        project.kubectl(&["create", "configmap", object(3), &format!("--from-literal=x={theirs}")]);
+        edits += 5;
+        exits.push(child.wait().expect("it ends").code().expect("an exit code"));
+        assert_eq!(found(object(0), ".data.x"), theirs, "{exits:?}");
+        assert_eq!(found(object(1), ".metadata.labels.of"), theirs, "{exits:?}");
+        assert_eq!(found(object(2), ".metadata.name"), "", "{exits:?}");
+        assert_eq!(found(object(3), ".data.x"), theirs, "{exits:?}");
+    }
+    assert!(edits >= 40 && exits.iter().all(|code| [0, 3].contains(code)), "{exits:?}");
+    assert!(exits.contains(&3), "no edit came before a write: {exits:?}");
+}

@@ -162,8 +162,11 @@ impl World<'_> {
             let id = open.read.manifest.id();
             match rehearse::rehearse(&self.requests, &open.place, &id, &object).await {
                 Ok(answer) => Ok(Some((open, answer))),
-                // In a namespace that comes before the first write there is nothing to try.
-                Err(AccessError::Missing(_)) if open.live.is_none() => Ok(None),
+                // In a namespace that comes before the first write there is nothing to try, and who only looks at
+                // plans may not try.
+                Err(AccessError::Missing(_) | AccessError::NoAccess(_)) if open.live.is_none() => {
+                    Ok(None)
+                }
                 Err(error) => Err(error),
             }
         });

@@ -4,7 +4,7 @@ use neuroca_deploy_core::manifests::{Id, Place, Rehearsed};
 use serde_json::Value;
 
 use super::requests::{Applied, Apply, Requests};
-use crate::access::AccessError;
+use crate::access::{AccessError, is_unanswered};
 
 /// Asks it, once more where fields of others are in the way.
 pub(super) async fn rehearse(
@@ -24,7 +24,10 @@ pub(super) async fn rehearse(
         Err(AccessError::Refused(why)) if is_immutable(&why) => {
             Ok(Rehearsed::Immutable(short(&why)))
         }
-        Err(AccessError::Refused(why)) => Ok(Rehearsed::Refused(short(&why))),
+        // It says nothing about the manifest that nobody looked at it.
+        Err(AccessError::Refused(why)) if !is_unanswered(&why) => {
+            Ok(Rehearsed::Refused(short(&why)))
+        }
         Err(error) => Err(error),
         Ok(Applied::Done(merged)) => Ok(Rehearsed::Merged(merged, fields)),
         Ok(Applied::Contested(_)) => {

@@ -8,10 +8,11 @@ use kube::core::Status;
 use neuroca_deploy_core::manifests::{Contested, Id, MANAGER, Place};
 use serde_json::{Value, json};
 
-use crate::access::{AccessError, Cluster, in_time};
+use crate::access::{AccessError, Cluster, in_time, is_unanswered};
 
 /// How often a request is made again that a busy server turned away or did not answer.
 const TRIES: u32 = 8;
+const WEBHOOK_TRIES: u32 = 3;
 /// Pause before that, where the server does not say; doubled each time.
 const PAUSE: Duration = Duration::from_millis(200);
 /// The word for a field that somebody else has set.
@@ -173,9 +174,7 @@ impl<'a> Requests<'a> {
                     Err(kube::Error::Api(status)) if is_over_fields(&status) => {
                         Ok(Answer::Conflict(status))
                     }
-                    Err(kube::Error::Api(status)) if status.code == 429 || status.code == 503 => {
-                        Ok(Answer::Busy(status))
-                    }
+                    Err(kube::Error::Api(status)) if tries(&status) > 1 => Ok(Answer::Busy(status)),
                     Ok(value) => Ok(Answer::Value(value)),
                     Err(error) => Err(error),
                 }
@@ -183,7 +182,7 @@ impl<'a> Requests<'a> {
             match in_time(self.cluster, what, answer).await {
                 Ok(Answer::Value(value)) => return Ok(Ok(value)),
                 Ok(Answer::Conflict(status)) => return Ok(Err(status)),
-                Ok(Answer::Busy(status)) if tried >= TRIES => {
+                Ok(Answer::Busy(status)) if tried >= tries(&status) => {
                     return Err(self.cluster.told(&kube::Error::Api(status), what));
                 }
                 Ok(Answer::Busy(status)) => {
@@ -205,6 +204,16 @@ enum Answer {
     Value(Value),
     Conflict(Box<Status>),
     Busy(Box<Status>),
+}
+
+/// How often a request that was answered so is made in all.
+fn tries(status: &Status) -> u32 {
+    match status.code {
+        429 | 503 => TRIES,
+        // Whoever is asked by the API server may just be restarted; it has a time limit of its own.
+        500 if is_unanswered(&status.message) => WEBHOOK_TRIES,
+        _ => 1,
+    }
 }
 
 /// When a busy server wants to be asked again.

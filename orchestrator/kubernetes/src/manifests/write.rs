@@ -35,7 +35,7 @@ pub(super) struct Write<'a> {
 }
 
 /// Where an object of this name is.
-pub(super) fn place_of<'a>(places: &'a BTreeSet<Place>, id: &Id) -> Option<&'a Place> {
+pub(crate) fn place_of<'a>(places: &'a BTreeSet<Place>, id: &Id) -> Option<&'a Place> {
     places
         .iter()
         .find(|place| place.kind.is(&id.group, &id.kind) && place.namespace == id.namespace)
