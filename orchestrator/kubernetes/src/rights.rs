@@ -158,26 +158,3 @@ pub async fn gateway(
         conditions.iter().any(|c| c["type"] == "Programmed" && c["status"] == "True")
     }))
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_rule_for_some_names_or_another_part_allows_nothing_here() {
-        let words = |all: &[&str]| all.iter().map(|word| (*word).to_string()).collect::<Vec<_>>();
-        let rule = |resources: &[&str], names: Option<&[&str]>| ResourceRule {
-            api_groups: Some(words(&[""])),
-            resources: Some(words(resources)),
-            verbs: words(&["get", "list"]),
-            resource_names: names.map(words),
-        };
-        let pods = rule(&["pods"], None);
-        assert!(allows(&pods, ("", "pods", "list")));
-        assert!(!allows(&pods, ("", "pods/log", "get")) && !allows(&pods, ("", "pods", "watch")));
-        assert!(!allows(&pods, ("apps", "pods", "get")));
-        assert!(allows(&rule(&["*"], None), ("", "pods/log", "get")));
-        assert!(!allows(&rule(&["pods"], Some(&["one"])), ("", "pods", "get")));
-        assert!(allows(&rule(&["pods"], Some(&[])), ("", "pods", "get")));
-    }
-}

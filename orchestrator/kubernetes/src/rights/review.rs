@@ -114,10 +114,15 @@ mod tests {
         assert!(!allows(&some, &right("apps", "deployments", "delete")));
         assert!(!allows(&some, &right("apps", "statefulsets", "patch")));
         assert!(!allows(&some, &right("", "deployments", "patch")));
-        assert!(!allows(&rule(&[""], &["pods"], &["get"]), &right("", "pods/log", "get")));
+        let pods = rule(&[""], &["pods"], &["get", "list"]);
+        assert!(allows(&pods, &right("", "pods", "list")));
+        assert!(!allows(&pods, &right("", "pods", "watch")), "another verb");
+        assert!(!allows(&pods, &right("", "pods/log", "get")), "another part");
         let all = rule(&["*"], &["*"], &["*"]);
         assert!(allows(&all, &right("", "pods/log", "get")));
-        let named = ResourceRule { resource_names: words(&["one"]), ..all };
+        let named = ResourceRule { resource_names: words(&["one"]), ..all.clone() };
+        let unnamed = ResourceRule { resource_names: words(&[]), ..all };
+        assert!(allows(&unnamed, &right("", "secrets", "get")));
         assert!(!allows(&named, &right("", "secrets", "get")));
     }
 }
