@@ -1,4 +1,4 @@
-//! Many and large manifests: what they cost in requests, and that nothing of them has to fit into one object.
+//! Many manifests: what they cost in requests.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -7,10 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::project::{Project, config};
-
-const OBJECTS: usize = 25;
-/// An object of more than a mebibyte is refused by every API server.
-const SIZE: usize = 840_000;
 
 /// `count` objects of each of six kinds.
 fn six_kinds(count: usize) -> String {
@@ -55,38 +51,6 @@ fn a_plan_without_changes_asks_once_a_kind_however_many_objects_there_are() {
     let (kinds, more) = (6, 5);
     assert!(requests >= kinds, "{requests} requests: they were not counted");
     assert!(requests <= kinds + more, "{requests} requests for {kinds} kinds");
-}
-
-#[test]
-fn twenty_mebibytes_of_manifests_are_applied_recorded_and_gone_back_to() {
-    let Some(project) = Project::new("large") else { return };
-    // Digits of a simple generator: nothing that compresses away.
-    let text = |seed: u64| -> String {
-        let mut state = seed;
-        let digit = |_| {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            char::from_digit((state >> 60) as u32, 16).expect("a digit")
-        };
-        (0..SIZE).map(digit).collect()
-    };
-    let all = |release: u64| {
-        for n in 0..OBJECTS {
-            let (name, text) = (format!("large-{n}"), text(release * 100 + n as u64));
-            project.write(&format!("kubernetes/{name}.yaml"), &config(&name, "x", &text));
-        }
-    };
-    all(1);
-    project.apply(0);
-    assert!(project.value("large-7", "x") == text(107));
-    all(2);
-    project.apply(0);
-    assert!(project.value("large-7", "x") == text(207));
-    project.run(0, &["rollback", "staging", "-y"]);
-    assert!(
-        (0..OBJECTS as u64).all(|n| project.value(&format!("large-{n}"), "x") == text(100 + n))
-    );
 }
 
 /// A way to the API server on which requests are counted: a plain port before `kubectl proxy`.
