@@ -29,7 +29,7 @@ use neuroca::consolidate::{Consolidated, consolidate, promote};
 use neuroca::flags::{Experiment, FlagSet};
 use neuroca::maintenance::{Mode, Notice, Notices, Scope};
 use neuroca::memory::{Change, Draft, Memory, Moment, Tier};
-use neuroca::schema::SCHEMA_MAX;
+use neuroca::schema::{SCHEMA_MAX, SCHEMA_MIN};
 use neuroca::sealing::{SealingSettings, WrappedBy};
 use neuroca::search::{Query, Searcher, Wish};
 use neuroca::store::{
@@ -169,9 +169,11 @@ async fn contract(database: &Database, sealing: Option<&SealingSettings>) {
     vectors::vectors_go_with_their_memories(&repository, of).await;
     tenants::tenants_do_not_meet(&repository).await;
     repository.close().await;
-    let back = rollback(database).await.expect("rolls back");
-    assert_eq!(back, Migrated { from: SCHEMA_MAX, to: SCHEMA_MAX - 1 });
-    // The schema before is one to work on, too.
+    for from in (SCHEMA_MIN + 1..=SCHEMA_MAX).rev() {
+        let back = rollback(database).await.expect("rolls back");
+        assert_eq!(back, Migrated { from, to: from - 1 });
+    }
+    // The oldest schema that this binary works on.
     let older = open_with(database, sealing).await.expect("opens");
     finding::finds_what_has_two_common_words(&older, of).await;
     older.close().await;
@@ -179,7 +181,7 @@ async fn contract(database: &Database, sealing: Option<&SealingSettings>) {
         assert!(rollback(database).await.is_err(), "the keys would be lost");
     }
     let again = migrate(database).await.expect("migrates");
-    assert_eq!(again, Migrated { from: SCHEMA_MAX - 1, to: SCHEMA_MAX });
+    assert_eq!(again, Migrated { from: SCHEMA_MIN, to: SCHEMA_MAX });
     assert!(repository.create(of, plain(&memory("late", Tier::LongTerm, 0.5))).await.is_err());
 }
 

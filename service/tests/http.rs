@@ -129,7 +129,7 @@ fn probes_version_and_metrics_answer() {
         r#"neuroca_http_request_duration_seconds_count{method="GET",route="/health",revision="r8"} 1"#,
         r#"neuroca_http_in_flight{revision="r8"} 1"#,
         r#"neuroca_draining{revision="r8"} 0"#,
-        r#"neuroca_build_info{version="0.1.0",revision="r8",schema_min="11",schema_max="12"} 1"#,
+        r#"neuroca_build_info{version="0.1.0",revision="r8",schema_min="11",schema_max="13"} 1"#,
     ] {
         assert!(metrics.lines().any(|have| have == line), "{line}\nis not in\n{metrics}");
     }

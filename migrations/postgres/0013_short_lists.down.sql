@@ -1,0 +1,3 @@
+ALTER INDEX memories_by_grams RESET (gin_pending_list_limit);
+ALTER INDEX memories_by_terms RESET (gin_pending_list_limit);
+UPDATE schema_state SET version = 12;

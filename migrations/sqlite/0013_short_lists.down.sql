@@ -1,0 +1,1 @@
+UPDATE schema_state SET version = 12;
