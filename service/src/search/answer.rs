@@ -119,10 +119,12 @@ impl Searcher {
         }
         let filter = Filter { subject: wish.subject.clone(), tier: wish.tier, now: wish.now };
         let statistics = self.counts.of(look, tenant, vocabulary.version()).await?;
-        let statistics = statistics.translated(&vocabularies.translation(&query));
+        let translation = vocabularies.translation(&query);
+        let statistics = statistics.translated(&translation);
         let asked = Asked {
             query: &query,
             vocabularies: &vocabularies,
+            translation: &translation,
             statistics: &statistics,
             filter: &filter,
             limit: wish.limit,

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use uuid::Uuid;
 
 use super::score::{MOST, Wanting, score};
+use super::vocabularies::Translation;
 use super::{Query, Statistics, Vocabularies};
 use crate::store::{Candidate, Filter, Look, StoreError};
 
@@ -30,6 +31,7 @@ pub(super) struct ByWords {
 pub(super) struct Asked<'a> {
     pub(super) query: &'a Query,
     pub(super) vocabularies: &'a Vocabularies,
+    pub(super) translation: &'a Translation,
     pub(super) statistics: &'a Statistics,
     pub(super) filter: &'a Filter,
     /// How many answers are wanted.
@@ -63,14 +65,13 @@ async fn candidates(
     if wanting.terms.is_empty() {
         return Ok(Vec::new());
     }
-    let translation = asked.vocabularies.translation(asked.query);
-    let mut wanted = wanting.translated(&translation);
+    let mut wanted = wanting.translated(asked.translation);
     let mut found = look.with_terms(asked.filter, wanted.clone(), MOST as u32).await?;
     if !wanted.also.is_empty() && found.len() < PLENTY {
         wanted.also.clear();
         found = look.with_terms(asked.filter, wanted, MOST as u32).await?;
     }
-    translation.understand(&mut found);
+    asked.translation.understand(&mut found);
     Ok(found)
 }
 
