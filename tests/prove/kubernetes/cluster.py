@@ -20,23 +20,24 @@ from harness import REPO, say, scratch  # noqa: E402
 TOOL = REPO / "tests" / "cluster" / "cluster.sh"
 
 
-class ControlPlane:
-    """etcd, API server and controller manager, on ports and in a folder of their own; gone at the end."""
+class Cluster:
+    """One of tests/cluster, in a folder of its own; gone at the end. `settings` are variables for its scripts."""
 
-    def __init__(self, name):
-        self.environ = {**os.environ, "CLUSTER_STATE": str(scratch(f"cluster-{name}"))}
+    def __init__(self, profile, state, **settings):
+        self.profile, self.state = profile, Path(state)
+        self.environ = {**os.environ, "CLUSTER_STATE": str(state), **settings}
 
     def __enter__(self):
-        up = subprocess.run([TOOL, "up", "light"], env=self.environ, check=True, stdout=subprocess.PIPE, text=True)
+        up = subprocess.run([TOOL, "up", self.profile], env=self.environ, check=True, stdout=subprocess.PIPE, text=True)
         self.kubeconfig = up.stdout.strip().splitlines()[-1]
         return self
 
     def __exit__(self, *_):
-        subprocess.run([TOOL, "down", "light"], env=self.environ, check=False, stdout=sys.stderr)
+        subprocess.run([TOOL, "down", self.profile], env=self.environ, check=False, stdout=sys.stderr)
 
     def kubectl(self, *words, check=True, stdin=None):
         done = subprocess.run(
-            [TOOL, "kubectl", "light", *words], env=self.environ, capture_output=True, text=True, input=stdin
+            [TOOL, "kubectl", self.profile, *map(str, words)], env=self.environ, capture_output=True, text=True, input=stdin
         )  # fmt: skip
         if check and done.returncode:
             raise RuntimeError(f"kubectl {words}: {done.stderr}")
@@ -46,38 +47,30 @@ class ControlPlane:
         config = json.loads(self.kubectl("config", "view", "--raw", "--flatten", "-o", "json"))
         return Api(config["clusters"][0]["cluster"], config["users"][0]["user"])
 
-
-class Sealed:
-    """A cluster with pods and a gateway, in namespaces of its own; gone at the end. It takes root."""
-
-    def __init__(self, name):
-        # A number that no other sealed cluster has.
-        free = [n for n in range(8, 0, -1) if not Path(f"/sys/class/net/nclu{n}").exists()]
-        if not free:
-            raise RuntimeError("there are eight sealed clusters already")
-        self.environ = {**os.environ, "CLUSTER_STATE": str(scratch(f"sealed-{name}")), "CLUSTER_INSTANCE": str(free[0])}
-
-    def __enter__(self):
-        up = subprocess.run([TOOL, "up", "sealed"], env=self.environ, check=True, stdout=subprocess.PIPE, text=True)
-        self.kubeconfig = up.stdout.strip().splitlines()[-1]
-        return self
-
-    def __exit__(self, *_):
-        subprocess.run([TOOL, "down", "sealed"], env=self.environ, check=False, stdout=sys.stderr)
-
-    def kubectl(self, *words):
-        words = ["kubectl", "--kubeconfig", self.kubeconfig, *words]
-        done = subprocess.run(words, capture_output=True, text=True)
-        if done.returncode:
-            raise RuntimeError(f"{words}: {done.stderr}")
-        return done.stdout
-
-    def api(self):
-        config = json.loads(self.kubectl("config", "view", "--raw", "--flatten", "-o", "json"))
-        return Api(config["clusters"][0]["cluster"], config["users"][0]["user"])
-
     def project(self, binary, namespace):
         return Own(self, binary, namespace)
+
+
+class ControlPlane(Cluster):
+    """etcd, API server and controller manager, on ports of their own."""
+
+    def __init__(self, name):
+        super().__init__("light", scratch(f"cluster-{name}"))
+
+
+class Sealed(Cluster):
+    """A cluster with pods and a gateway, in namespaces of its own. It takes root."""
+
+    def __init__(self, name):
+        super().__init__("sealed", scratch(f"sealed-{name}"), CLUSTER_INSTANCE=str(free_instance()))
+
+
+def free_instance():
+    """A number that no other sealed cluster has."""
+    free = [n for n in range(8, 0, -1) if not Path(f"/sys/class/net/nclu{n}").exists()]
+    if not free:
+        raise RuntimeError("there are eight sealed clusters already")
+    return free[0]
 
 
 class Api:

@@ -17,47 +17,31 @@ from datetime import datetime
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from harness import REPO, say, scratch  # noqa: E402
+from cluster import TOOL, Cluster, free_instance  # noqa: E402
+from harness import say, scratch  # noqa: E402
 
-TOOL = REPO / "tests" / "cluster" / "cluster.sh"
 # Given, a cluster that is there already is used and left: for tries.
 GIVEN = "NEUROCA_TEST_CLUSTER"
 
 
-class Pods:
-    """A sealed cluster with pods and a gateway, gone at the end; its images hold the programs of `bin_dir`."""
+class Pods(Cluster):
+    """A sealed cluster with pods and a gateway; its images hold the programs of `bin_dir`."""
 
     def __init__(self, name, bin_dir):
         self.given = os.environ.get(GIVEN)
-        instance = next((n for n in range(1, 9) if not Path(f"/sys/class/net/nclu{n}").exists()), 9)
-        self.state = Path(self.given).parents[1] if self.given else scratch(f"cluster-{name}")
-        self.gateway = os.environ.get("NEUROCA_TEST_GATEWAY") if self.given else f"10.245.{instance}.2:80"
-        self.environ = {
-            **os.environ,
-            "CLUSTER_STATE": str(self.state),
-            "CLUSTER_INSTANCE": self.gateway.split(".")[2],
-            "CLUSTER_PROGRAMS": str(bin_dir),
-        }
+        state = Path(self.given).parents[1] if self.given else scratch(f"cluster-{name}")
+        self.gateway = os.environ.get("NEUROCA_TEST_GATEWAY") if self.given else f"10.245.{free_instance()}.2:80"
+        super().__init__("sealed", state, CLUSTER_INSTANCE=self.gateway.split(".")[2], CLUSTER_PROGRAMS=str(bin_dir))
 
     def __enter__(self):
-        if self.given:
-            self.kubeconfig = self.given
-            return self
-        up = subprocess.run([TOOL, "up", "sealed"], env=self.environ, check=True, stdout=subprocess.PIPE, text=True)
-        self.kubeconfig = up.stdout.strip().splitlines()[-1]
+        if not self.given:
+            return super().__enter__()
+        self.kubeconfig = self.given
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *words):
         if not self.given:
-            subprocess.run([TOOL, "down", "sealed"], env=self.environ, check=False, stdout=sys.stderr)
-
-    def kubectl(self, *words, check=True, stdin=None):
-        done = subprocess.run(
-            [TOOL, "kubectl", "sealed", *map(str, words)], env=self.environ, capture_output=True, text=True, input=stdin
-        )  # fmt: skip
-        if check and done.returncode:
-            raise RuntimeError(f"kubectl {words}: {done.stderr}")
-        return done.stdout
+            super().__exit__(*words)
 
     def shell(self, *words, check=True):
         """A command inside of the cluster's namespaces."""
